@@ -1,0 +1,17 @@
+from django.apps import AppConfig
+from django.core import checks
+from django.utils.translation import gettext_lazy as _
+
+
+class OssnMessagingConfig(AppConfig):
+    name = "ossn_messaging"
+    verbose_name = _("Messaging")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from ossn_messaging import receivers
+        from ossn_messaging.checks import check_databases, check_settings
+
+        checks.register(check_settings)
+        checks.register(check_databases, checks.Tags.database)
+        receivers.connect()

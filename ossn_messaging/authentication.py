@@ -1,0 +1,78 @@
+"""The API key as a way to authenticate, for the views of this app and for any other of the site's."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
+from django.views.decorators.debug import sensitive_variables
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from ossn_messaging.exceptions import InvalidKey
+
+if TYPE_CHECKING:
+    from ossn_messaging.models import APIKey
+
+
+class KeyHolder(AnonymousUser):
+    """Who holds an API key: authenticated, though no user of the site and without any permission of one."""
+
+    def __init__(self, api_key: "APIKey") -> None:
+        super().__init__()
+        self.username = api_key.name  # type: ignore[assignment]
+        self.pk = f"key {api_key.pk}"  # type: ignore[assignment]  # each key is another, and none is a user's number
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, KeyHolder) and self.pk == other.pk
+
+    def __hash__(self) -> int:
+        return hash(self.pk)
+
+    @property
+    def is_anonymous(self) -> bool:  # type: ignore[override]
+        return False
+
+    @property
+    def is_authenticated(self) -> bool:  # type: ignore[override]
+        return True
+
+
+class APIKeyAuthentication(BaseAuthentication):
+    """Authenticates by ``Authorization: Api-Key KEY`` or the parameter ``api_key_token``, in the body or the query.
+
+    ``request.auth`` is then the ``APIKey`` and ``request.user`` a ``KeyHolder``.
+    """
+
+    keyword = "Api-Key"
+    parameter = "api_key_token"
+
+    @sensitive_variables("key")
+    def authenticate(self, request: Request) -> "tuple[KeyHolder, APIKey] | None":
+        """Return ``None`` where the request has no key; raise ``AuthenticationFailed`` where it has a wrong one."""
+        key = self.get_key(request)
+        return self.authenticate_credentials(key) if key else None
+
+    @sensitive_variables("key", "given", "data")
+    def get_key(self, request: Request) -> str | None:
+        """Return the key that the request gives, the header's before the body's before the query's."""
+        scheme, _space, key = get_authorization_header(request).decode("latin-1").partition(" ")
+        if scheme.lower() == self.keyword.lower():
+            return key.strip()
+        data = request.data if isinstance(request.data, Mapping) else {}
+        given = data.get(self.parameter) or request.query_params.get(self.parameter)
+        return given if isinstance(given, str) else None
+
+    @sensitive_variables("key")
+    def authenticate_credentials(self, key: str) -> "tuple[KeyHolder, APIKey]":
+        """Return the holder and the key; raises ``AuthenticationFailed`` unless the key is live."""
+        from ossn_messaging.models import APIKey
+
+        api_key = APIKey.objects.find(key)
+        if api_key is None:
+            raise AuthenticationFailed(InvalidKey.text)
+        return KeyHolder(api_key), api_key
+
+    def authenticate_header(self, request: HttpRequest | Request) -> str:
+        return f'{self.keyword} realm="api"'

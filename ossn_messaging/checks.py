@@ -1,0 +1,120 @@
+"""System checks: what of the app's settings can't work is said at start, not at the first request."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.checks import CheckMessage, Error
+from django.core.checks import Warning as CheckWarning
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.storage import InvalidStorageError
+from django.db import connections, models
+from django.urls import NoReverseMatch, reverse
+from django.utils.module_loading import import_string
+
+from ossn_messaging.conf import CallableSetting, Settings, configured
+from ossn_messaging.storage import ALIAS, LocalAttachmentStorage, attachment_storage
+
+
+def check_settings(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Return everything that is wrong with how the app is set up."""
+    return [*_check_dict(), *_check_storage(), *_check_user_model(), *_check_urls()]
+
+
+def check_databases(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Return an error for each of ``databases`` that can't do what ``Conversation.objects.advance()`` asks for."""
+    return [
+        _error(
+            "E008",
+            f"The database {alias!r} does not know INSERT ... RETURNING.",
+            "Use PostgreSQL, MariaDB 10.5 or later, or SQLite 3.35 or later.",
+        )
+        for alias in databases or ()
+        if not connections[alias].features.can_return_columns_from_insert
+    ]
+
+
+def _check_dict() -> list[CheckMessage]:
+    given: object = configured()
+    if not isinstance(given, dict):
+        return [_error("E001", "OSSN_MESSAGING is not a dict.", "Write OSSN_MESSAGING = {...}.")]
+    known = Settings.all()
+    errors: list[CheckMessage] = [
+        _error("E002", f"OSSN_MESSAGING has an unknown key {name!r}.", f"The keys are {', '.join(known)}.")
+        for name in given
+        if name not in known
+    ]
+    for name, setting in known.items():
+        value = given.get(name, setting.default)
+        if not setting.accepts(value):
+            errors.append(_error("E003", f"OSSN_MESSAGING[{name!r}] is {value!r}.", f"It must be {setting.expected}."))
+        elif isinstance(setting, CallableSetting) and value is not None:
+            errors += _check_path(name, value)
+    return errors
+
+
+def _check_path(name: str, path: str) -> list[CheckMessage]:
+    try:
+        is_callable = callable(import_string(path))
+    except Exception as error:  # the site's module may raise anything while it is imported
+        return [_error("E004", f"OSSN_MESSAGING[{name!r}] can't be imported: {error}", f"It is {path!r}.")]
+    if is_callable:
+        return []
+    return [_error("E004", f"OSSN_MESSAGING[{name!r}] is not callable.", f"It is {path!r}.")]
+
+
+def _check_storage() -> list[CheckMessage]:
+    hint = f'Name a storage in STORAGES["{ALIAS}"], for example ossn_messaging.storage.LocalAttachmentStorage.'
+    try:
+        storage = attachment_storage()
+        folder = Path(storage.location).resolve() if isinstance(storage, LocalAttachmentStorage) else None
+    except (ImproperlyConfigured, InvalidStorageError, ImportError, TypeError) as error:
+        return [_error("E005", f"There is no storage for attachments: {error}", hint)]
+    return [
+        _error(
+            "E006",
+            f"Attachments are kept in {folder}, which is in {name}: whoever guesses their names can have them.",
+            "Keep them in a folder that no URL leads to.",
+        )
+        for name in ("MEDIA_ROOT", "STATIC_ROOT")
+        if folder is not None
+        and (public := getattr(settings, name, None))
+        and folder.is_relative_to(Path(os.fspath(public)).resolve())
+    ]
+
+
+def _check_user_model() -> list[CheckMessage]:
+    key = get_user_model()._meta.pk
+    while isinstance(key, models.ForeignKey):
+        key = key.target_field
+    if isinstance(key, models.IntegerField):
+        return []
+    return [
+        _error(
+            "E007",
+            "The primary key of the user model is not an integer, and the protocol knows users by numbers.",
+            "Use a user model whose primary key is an AutoField or another integer field.",
+        )
+    ]
+
+
+def _check_urls() -> list[CheckMessage]:
+    try:
+        reverse("ossn_messaging:message-send")
+    except NoReverseMatch:
+        return [
+            CheckWarning(
+                "The URLs of ossn_messaging are in no URLconf.",
+                hint='Add path("", include("ossn_messaging.urls")) to the site\'s urlpatterns.',
+                id="ossn_messaging.W001",
+            )
+        ]
+    return []
+
+
+def _error(number: str, message: str, hint: str) -> Error:
+    return Error(message, hint=hint, id=f"ossn_messaging.{number}")

@@ -1,0 +1,103 @@
+"""The settings of the app: the dict ``OSSN_MESSAGING``, read at the moment of use."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from ossn_messaging import kinds
+
+T = TypeVar("T")
+
+
+def configured() -> Mapping[str, Any]:
+    """Return the site's dict ``OSSN_MESSAGING``, empty where the site has none."""
+    return getattr(settings, "OSSN_MESSAGING", {})
+
+
+class Setting(Generic[T]):
+    """A key of ``OSSN_MESSAGING``: its default and what its value may be."""
+
+    name: str
+
+    def __init__(self, default: T, accepts: Callable[[Any], bool], expected: str) -> None:
+        self.default = default
+        self.accepts = accepts
+        self.expected = expected
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: object, owner: type | None = None) -> T:
+        value: T = configured().get(self.name, self.default)
+        return value
+
+
+class CallableSetting(Setting[Callable[..., Any] | None]):
+    """A dotted path to a callable of the site, or ``None``."""
+
+    def __init__(self) -> None:
+        super().__init__(None, _is_text_or_none, "a dotted path to a callable, or None")
+
+    def __get__(self, instance: object, owner: type | None = None) -> Callable[..., Any] | None:
+        path = configured().get(self.name)
+        return None if path is None else import_string(path)
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_text_or_none(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and bool(value))
+
+
+def _is_url_or_none(value: Any) -> bool:
+    try:
+        return value is None or (urlsplit(value).scheme in ("http", "https") and bool(urlsplit(value).hostname))
+    except (ValueError, TypeError, AttributeError):
+        return False
+
+
+def _are_extensions(value: Any) -> bool:
+    return isinstance(value, list | tuple | set | frozenset) and all(
+        isinstance(item, str) and item in kinds.BY_EXTENSION for item in value
+    )
+
+
+class Settings:
+    """Each attribute is the value in force now."""
+
+    SITE_NAME = Setting[str | None](None, _is_text_or_none, "a text, or None for the site's host name")
+    SITE_URL = Setting[str | None](None, _is_url_or_none, "a URL with http:// or https://, or None for the request's")
+    ENABLED = Setting(True, _is_bool, "True or False")
+    HTTP_STATUS = Setting("ossn", lambda value: value in ("ossn", "rest"), "'ossn' or 'rest'")
+    MESSAGE_FORMAT = Setting("html", lambda value: value in ("html", "text"), "'html' or 'text'")
+    ALLOW_GET = Setting(True, _is_bool, "True or False")
+    MAX_MESSAGE_LENGTH = Setting(100_000, _is_positive, "a whole number of characters above 0")
+    ATTACHMENT_EXTENSIONS = Setting[Collection[str]](
+        tuple(kinds.BY_EXTENSION), _are_extensions, f"a list of some of {', '.join(kinds.BY_EXTENSION)}"
+    )
+    ATTACHMENT_MAX_SIZE = Setting(25 * 1024 * 1024, _is_positive, "a whole number of bytes above 0")
+    IMAGE_MAX_PIXELS = Setting(50_000_000, _is_positive, "a whole number of pixels above 0")
+    ATTACHMENT_URL_MAX_AGE = Setting[int | None](
+        24 * 60 * 60,
+        lambda value: value is None or _is_positive(value),
+        "a whole number of seconds above 0, or None for URLs without a signature",
+    )
+    USER_ICON = CallableSetting()
+    CAN_SEND = CallableSetting()
+
+    @classmethod
+    def all(cls) -> dict[str, Setting[Any]]:
+        """Return every key that ``OSSN_MESSAGING`` may have, in the order of the README."""
+        return {name: setting for name, setting in vars(cls).items() if isinstance(setting, Setting)}
+
+
+conf = Settings()

@@ -1,0 +1,105 @@
+"""The envelope around every answer, and the one place where a failure becomes one."""
+
+import json
+import logging
+import time
+import traceback
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.db import Error as DatabaseAPIError
+from django.http import Http404, HttpRequest
+from rest_framework import exceptions as drf
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.response import Response
+
+from ossn_messaging import exceptions
+from ossn_messaging.authentication import APIKeyAuthentication
+from ossn_messaging.conf import conf
+from ossn_messaging.links import site_name, site_root
+
+logger = logging.getLogger(__name__)
+
+
+def _answer(request: HttpRequest, payload: object, code: str, message: str, status: int = 200) -> Response:
+    """Return the object that every answer is (contract, "Envelope")."""
+    envelope = {
+        "merchant": site_name(request),
+        "url": site_root(request),
+        "time_token": int(time.time()),
+        "payload": payload,
+        "code": code,
+        "message": message,
+    }
+    return Response(envelope, status, headers={"Cache-Control": "no-store"})
+
+
+def success(request: HttpRequest, payload: object) -> Response:
+    """Return the answer to a request that was carried out."""
+    return _answer(request, payload, "100", "Request successfully executed")
+
+
+def failure(request: HttpRequest, exception: Exception) -> Response:
+    """Return the answer to a request that failed, whatever the exception; what is the server's fault is logged."""
+    error = _protocol_error(exception)
+    status = error.rest_status if conf.HTTP_STATUS == "rest" else error.ossn_status
+    response = _answer(request, False, error.code, str(error), status)
+    if error.ossn_status >= 500:
+        _log(request, error, exception)
+    # Django's own record of it has the request, and a report made from that its parameters, the key among them.
+    response._has_been_logged = status >= 500  # type: ignore[attr-defined]
+    if status == 401:
+        response["WWW-Authenticate"] = APIKeyAuthentication().authenticate_header(request)
+    return response
+
+
+def _log(request: HttpRequest, error: exceptions.MessagingError, cause: Exception) -> None:
+    """Log a failure with its traceback as text: reports made from ``exc_info`` show the variables of every frame."""
+    trace = "".join(traceback.format_exception(cause))
+    what = (request.method, request.path, error)
+    logger.handle(
+        logger.makeRecord(logger.name, logging.ERROR, __file__, 0, "%s %s: %s", what, exc_info=None, sinfo=trace)
+    )
+
+
+STANDS_FOR: tuple[tuple[type[Exception], type[exceptions.MessagingError]], ...] = (
+    (drf.NotAuthenticated, exceptions.InvalidKey),
+    (drf.AuthenticationFailed, exceptions.InvalidKey),
+    (drf.MethodNotAllowed, exceptions.MethodNotAllowed),
+    (drf.UnsupportedMediaType, exceptions.UnsupportedContentType),
+    (drf.ParseError, exceptions.MalformedRequest),
+    (RequestDataTooBig, exceptions.RequestTooLarge),
+    (SuspiciousOperation, exceptions.MalformedRequest),
+    (Http404, exceptions.NotFound),
+    (DatabaseAPIError, exceptions.StoreFailed),
+    (Exception, exceptions.ServerError),
+)
+"""What the exceptions of Django and DRF are in the protocol; the first that fits counts."""
+
+
+def _protocol_error(exception: Exception) -> exceptions.MessagingError:
+    if isinstance(exception, exceptions.MessagingError):
+        return exception
+    return next(error() for kind, error in STANDS_FOR if isinstance(exception, kind))
+
+
+class EnvelopeRenderer(BaseRenderer):
+    """JSON in UTF-8, whatever the site's ``REST_FRAMEWORK`` says of JSON."""
+
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> bytes:
+        return b"" if data is None else json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+
+
+class NoNegotiation(BaseContentNegotiation):
+    """The parser for the body's type, and always the same renderer: no client is refused for its ``Accept``."""
+
+    def select_parser(self, request: Any, parsers: Any) -> Any:
+        return next((parser for parser in parsers if parser.media_type == request._request.content_type), None)
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type

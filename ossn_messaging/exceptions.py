@@ -1,0 +1,178 @@
+"""What a request or a send can fail with, and what the protocol answers to it.
+
+Each class stands for one row of the tables in the API document and its contract: the ``code`` of the envelope, and
+the HTTP status, which is 200 wherever the protocol has a code of its own, unless ``HTTP_STATUS`` is ``"rest"``.
+"""
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+# The protocol's own texts are not translated: they are its words as much as the codes are.
+
+
+class MessagingError(Exception):
+    """Base of all that this app refuses. ``str(error)`` is a text that may be shown to the caller."""
+
+    code: str = "200"
+    """The protocol's code."""
+    ossn_status: int = 200
+    """The HTTP status with ``HTTP_STATUS = "ossn"``."""
+    rest_status: int = 400
+    """The HTTP status with ``HTTP_STATUS = "rest"``."""
+    text: str = "Message send failed"
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class InvalidKey(MessagingError):
+    """The API key is missing, unknown, revoked or expired."""
+
+    code = "106"
+    rest_status = 401
+    text = "The API key is missing or not valid"
+
+
+class MessagingDisabled(MessagingError):
+    """The setting ``ENABLED`` is off."""
+
+    code = "201"
+    rest_status = 503
+    text = "OssnMessages component not found"
+
+
+class BlankMessage(MessagingError):
+    """The text is missing or only white space."""
+
+    code = "106"
+    text = "Message text cannot be blank"
+
+
+class BlankUser(MessagingError):
+    """``from`` or ``to`` is missing, only white space or 0."""
+
+    code = "106"
+    text = "Either `to` or `from` is blank"
+
+
+class UserNotFound(MessagingError):
+    """The sender or the recipient is not an active user."""
+
+    code = "103"
+    rest_status = 404
+    text = "Either user not found"
+
+
+class SendFailed(MessagingError):
+    """Base of the failures of code 200: ``reason`` follows the protocol's "Message send failed"."""
+
+    rest_status = 422
+    reason: str | Promise
+
+    def __str__(self) -> str:
+        return f"{self.text}: {self.reason}"
+
+
+class SelfMessage(SendFailed):
+    """The sender is the recipient."""
+
+    reason = _("nobody can send a message to themselves")
+
+
+class NotAllowed(SendFailed):
+    """The site's own rule, the setting ``CAN_SEND``, forbids it."""
+
+    rest_status = 403
+    reason = _("this sender may not write to this recipient")
+
+
+class TextTooLong(SendFailed):
+    """The text has more characters than ``MAX_MESSAGE_LENGTH``."""
+
+    rest_status = 413
+    reason = _("the text is too long")
+
+
+class TextNotUnicode(SendFailed):
+    """The text holds a lone surrogate, which no encoding can store."""
+
+    reason = _("the text is not valid Unicode")
+
+
+class AttachmentRefused(SendFailed):
+    """The attachment breaks a rule; the argument says which."""
+
+    def __init__(self, reason: str | Promise) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class AttachmentTooLarge(SendFailed):
+    """The attachment has more bytes than ``ATTACHMENT_MAX_SIZE``."""
+
+    rest_status = 413
+    reason = _("the attachment is too large")
+
+
+class StoreFailed(SendFailed):
+    """The storage or the database failed; nothing was stored. The cause is in ``__cause__`` and in the log."""
+
+    ossn_status = rest_status = 503
+    reason = _("the server could not store it, try again later")
+
+
+class MalformedRequest(SendFailed):
+    """The request's body or query could not be read whole."""
+
+    rest_status = 400
+    reason = _("the request could not be read")
+
+
+class RequestTooLarge(SendFailed):
+    """The request is over Django's ``DATA_UPLOAD_MAX_MEMORY_SIZE``."""
+
+    ossn_status = rest_status = 413
+    reason = _("the request is too large")
+
+
+class LengthRequired(SendFailed):
+    """The request's body came in chunks, and the server does not tell where it ends (RFC 9110, 15.5.12)."""
+
+    ossn_status = rest_status = 411
+    reason = _("the request's Content-Length is missing")
+
+
+class UnsupportedContentType(SendFailed):
+    """The body is of a content type or character set that the API does not read."""
+
+    ossn_status = rest_status = 415
+    reason = _("the request's content type is not supported")
+
+
+class MethodNotAllowed(MessagingError):
+    """The HTTP method is none of those that the ``Allow`` header of the answer lists."""
+
+    code = "101"
+    ossn_status = rest_status = 405
+    text = "The method is not allowed"
+
+
+class NotFound(MessagingError):
+    """There is nothing here that the caller may see."""
+
+    ossn_status = rest_status = 404
+    text = "Not found"
+
+
+class ReadFailed(MessagingError):
+    """The storage could not give a file out. The cause is in ``__cause__`` and in the log."""
+
+    ossn_status = rest_status = 503
+    text = "The attachment can't be read now, try again later"
+
+
+class ServerError(MessagingError):
+    """A defect; the log has it."""
+
+    ossn_status = rest_status = 500
+    text = "Message send failed: the server made an error"

@@ -1,0 +1,27 @@
+"""The picture of a user for whom the site has none."""
+
+import io
+from functools import lru_cache
+
+from PIL import Image, ImageDraw
+
+SIZES = {"small": 100}
+"""The sizes of an icon that the protocol names, in pixels a side."""
+HUES = 24
+
+
+def default_icon(digest: str, size: str) -> bytes:
+    """Return a JPEG of head and shoulders, in a colour that ``digest``, a hexadecimal number, chooses."""
+    return _draw(int(digest, 16) % HUES, SIZES[size])
+
+
+@lru_cache(maxsize=HUES * len(SIZES))
+def _draw(hue: int, side: int) -> bytes:
+    ground, figure = (f"hsl({360 * hue // HUES}, 40%, {lightness}%)" for lightness in (45, 90))
+    image = Image.new("RGB", (side, side), ground)
+    draw = ImageDraw.Draw(image)
+    draw.ellipse([side * 0.32, side * 0.18, side * 0.68, side * 0.54], fill=figure)
+    draw.ellipse([side * 0.14, side * 0.62, side * 0.86, side * 1.4], fill=figure)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=90)
+    return file.getvalue()

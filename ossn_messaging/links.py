@@ -1,0 +1,82 @@
+"""Every URL that the app hands out: absolute, and an attachment's with the signature that opens it."""
+
+import hashlib
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.exceptions import DisallowedHost
+from django.core.signing import BadSignature, TimestampSigner
+from django.http import HttpRequest
+from django.urls import get_script_prefix, reverse
+
+from ossn_messaging.conf import conf
+from ossn_messaging.models import Attachment
+
+SIGNATURE = "signature"
+"""The parameter of an attachment's URL that opens it."""
+
+
+def site_root(request: HttpRequest) -> str:
+    """Return the site's absolute root, ending in ``/``: ``SITE_URL``, else where the request came to."""
+    if conf.SITE_URL:
+        return conf.SITE_URL.rstrip("/") + "/"
+    try:
+        return request.build_absolute_uri(get_script_prefix())
+    except DisallowedHost:
+        return get_script_prefix()
+
+
+def site_name(request: HttpRequest) -> str:
+    """Return ``SITE_NAME``, else the host name of the site's root."""
+    return conf.SITE_NAME or urlsplit(site_root(request)).hostname or "localhost"
+
+
+def absolute(request: HttpRequest, path: str) -> str:
+    """Return the absolute URL of a path that ``reverse()`` gave, with every reserved character percent-encoded."""
+    return site_root(request) + quote(unquote(path.removeprefix(get_script_prefix())))
+
+
+def icon_hash(username: str, size: str) -> str:
+    """Return the part of an icon's URL that the original computes (contract, "Users")."""
+    return hashlib.md5(f"{username}{size}".encode(), usedforsecurity=False).hexdigest()
+
+
+def icon_url(request: HttpRequest, user: AbstractBaseUser, size: str) -> str:
+    """Return the URL of a user's icon: the site's own by ``USER_ICON``, else that of the app's default."""
+    own = conf.USER_ICON and conf.USER_ICON(user, size, request)
+    if own:
+        return urljoin(site_root(request), str(own))
+    username = str(user.get_username())
+    return absolute(request, reverse("ossn_messaging:avatar", args=[username, size, icon_hash(username, size)]))
+
+
+def attachment_url(request: HttpRequest, attachment: Attachment) -> str:
+    """Return the URL of an attachment, signed unless ``ATTACHMENT_URL_MAX_AGE`` is ``None``."""
+    url = absolute(request, reverse("ossn_messaging:attachment", args=[attachment.pk, attachment.name]))
+    return url if conf.ATTACHMENT_URL_MAX_AGE is None else f"{url}?{SIGNATURE}={sign(attachment)}"
+
+
+def _signed_value(attachment: Attachment) -> str:
+    """What a signature stands for: this file, and no later one that happens to get its number."""
+    return f"{attachment.pk}/{attachment.file.name}"
+
+
+def _signer() -> TimestampSigner:
+    return TimestampSigner(salt="ossn_messaging.attachment")
+
+
+def sign(attachment: Attachment) -> str:
+    """Return a signature with the time at which it was made, fit for a query string."""
+    value = _signed_value(attachment)
+    return _signer().sign(value).removeprefix(f"{value}:")
+
+
+def opens(signature: str, attachment: Attachment) -> bool:
+    """Whether ``signature`` opens this attachment and is not too old."""
+    if conf.ATTACHMENT_URL_MAX_AGE is None:
+        return False
+    try:
+        _signer().unsign(f"{_signed_value(attachment)}:{signature}", max_age=conf.ATTACHMENT_URL_MAX_AGE)
+    except BadSignature:
+        return False
+    return True

@@ -1,0 +1,201 @@
+"""Sending: how a message and its file come to be, both or neither."""
+
+import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.files.base import File
+from django.db import DatabaseError, IntegrityError, models, router, transaction
+from django.db.models import Value
+
+from ossn_messaging import attachments
+from ossn_messaging.conf import conf
+from ossn_messaging.exceptions import (
+    BlankMessage,
+    MessagingDisabled,
+    NotAllowed,
+    SelfMessage,
+    StoreFailed,
+    TextNotUnicode,
+    TextTooLong,
+    UserNotFound,
+)
+from ossn_messaging.signals import message_sent
+from ossn_messaging.storage import attachment_storage, discard
+
+if TYPE_CHECKING:
+    from ossn_messaging.models import APIKey, Attachment, Conversation, Message  # noqa: F401, in the bases below
+
+logger = logging.getLogger(__name__)
+
+
+def clean_text(text: str) -> str:
+    """Return a message's text as it is stored: without NUL characters and surrounding white space.
+
+    Raises ``BlankMessage`` where nothing is left (contract, "Text").
+    """
+    cleaned = text.replace("\0", "").strip()
+    if not cleaned:
+        raise BlankMessage
+    return cleaned
+
+
+class MessageQuerySet(models.QuerySet["Message"]):
+    """``sent`` and ``received`` are a user's side of a conversation, each of them one range of an index.
+
+    ``Value(False)`` is compared; ``False`` would be written as ``NOT``, for which SQLite has no use of an index.
+    """
+
+    def sent(self, user_id: int, other_id: int) -> Self:
+        """What the user sent to the other and has not deleted."""
+        return self.filter(sender_id=user_id, recipient_id=other_id, deleted_by_sender=Value(False))
+
+    def received(self, user_id: int, other_id: int) -> Self:
+        """What the other sent to the user and the user has not deleted."""
+        return self.filter(recipient_id=user_id, sender_id=other_id, deleted_by_recipient=Value(False))
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        from ossn_messaging.models import Conversation
+
+        self._for_write = True
+        using = self.db
+        with transaction.atomic(using=using):
+            pairs = self.using(using).order_by().values_list("sender_id", "recipient_id").distinct()
+            Conversation.objects.using(using).hold(pairs)
+            return super().delete()
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+
+class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ignore[misc]
+    def send(
+        self,
+        *,
+        sender: AbstractBaseUser,
+        recipient: AbstractBaseUser,
+        text: str,
+        upload: "File[Any] | None" = None,
+        api_key: "APIKey | None" = None,
+    ) -> "Message":
+        """Send a message, with ``upload`` as its attachment: both are stored whole, or nothing is.
+
+        ``upload`` is any Django ``File`` with a ``name``, and ``api_key`` the key on whose behalf it is sent. Within a
+        transaction of the caller's, the message is one of its rows: if that is rolled back, the message is gone, and
+        its file stays behind without a row. ``message_sent`` follows the commit.
+
+        Raises, in the order of the contract's checks, ``MessagingDisabled``, ``BlankMessage``, ``UserNotFound`` (one
+        of the two is not active), ``SelfMessage``, ``NotAllowed``, ``TextTooLong``, ``TextNotUnicode``,
+        ``AttachmentRefused``, ``AttachmentTooLarge`` and ``StoreFailed`` (the storage), all of them
+        ``ossn_messaging.exceptions.MessagingError``; and Django's ``DatabaseError`` where the database fails.
+        """
+        if not conf.ENABLED:
+            raise MessagingDisabled
+        text = clean_text(text)
+        if not all(user.pk and user.is_active for user in (sender, recipient)):
+            raise UserNotFound
+        if sender.pk == recipient.pk:
+            raise SelfMessage
+        if conf.CAN_SEND and not conf.CAN_SEND(sender, recipient, api_key):
+            raise NotAllowed
+        if len(text) > conf.MAX_MESSAGE_LENGTH:
+            raise TextTooLong
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise TextNotUnicode from error
+
+        message: Message = self.model(sender=sender, recipient=recipient, text=text)
+        self.model._meta.get_field("attachment").set_cached_value(message, None)  # known, so never asked for
+        if upload is None:
+            self._write(message, api_key)
+        else:
+            from ossn_messaging.models import Attachment
+
+            with attachments.accepted(upload) as accepted, Attachment.objects.stored(accepted) as stored:
+                self._write(message, api_key, stored)
+        return message
+
+    def _write(self, message: "Message", api_key: "APIKey | None", stored: "StoredFile | None" = None) -> None:
+        from ossn_messaging.models import Conversation
+
+        using = self._db or router.db_for_write(self.model, instance=message)
+        announce = partial(message_sent.send_robust, sender=self.model, message=message, api_key=api_key)
+        written = False
+        try:
+            with transaction.atomic(using=using):
+                # First, because it is the lock: only who holds it takes an id, so ids and positions grow in one order.
+                message.position, message.created_at = Conversation.objects.using(using).advance(message)
+                message.save(using=using, force_insert=True)
+                if stored:
+                    stored.claim(message, using)
+                transaction.on_commit(announce, using=using)
+                written = True
+        except IntegrityError as error:
+            raise UserNotFound from error  # one of the two has been deleted meanwhile
+        except DatabaseError:
+            # When only the answer to the commit was lost, the message is there, and whoever sent it need not know.
+            if not (written and self.using(using).filter(pk=message.pk).exists()):
+                raise
+            announce()
+
+
+@dataclass
+class StoredFile:
+    """A file on its storage that waits for its row. ``size`` is in bytes."""
+
+    name: str
+    size: int
+    accepted: attachments.Accepted
+    using: str = ""
+    """The database in which it has its row, which is still to be committed; empty as long as it has none."""
+
+    def claim(self, message: "Message", using: str) -> None:
+        """Write the row of the file."""
+        from ossn_messaging.models import Attachment
+
+        message.attachment = Attachment(
+            message=message,
+            file=self.name,
+            name=self.accepted.name,
+            content_type=self.accepted.kind.content_type,
+            size=self.size,
+        )
+        message.attachment.save(using=using, force_insert=True)
+        self.using = using
+
+
+class AttachmentManager(models.Manager["Attachment"]):
+    @contextmanager
+    def stored(self, accepted: attachments.Accepted) -> Iterator[StoredFile]:
+        """Keep the file on the storage if the block goes well; if it raises, the file is gone again.
+
+        Raises ``StoreFailed`` where the storage fails, whatever that raised.
+        """
+        name = f"attachment/{secrets.token_hex(16)}.{accepted.extension}"
+        size = accepted.file.size
+        try:
+            name = attachment_storage().save(name, accepted.file)
+        except Exception as error:
+            discard(name)
+            raise StoreFailed from error
+        stored = StoredFile(name, size, accepted)
+        try:
+            yield stored
+        except BaseException:
+            if not (stored.using and self._may_name(name, stored.using)):
+                discard(name)
+            raise
+
+    def _may_name(self, file_name: str, using: str) -> bool:
+        """Whether a row that was written may have been committed, though the commit failed."""
+        try:
+            return self.using(using).filter(file=file_name).exists()
+        except DatabaseError:
+            logger.exception("Whether the file %s has a row can't be told; it stays on its storage.", file_name)
+            return True

@@ -1,0 +1,189 @@
+from typing import TYPE_CHECKING, cast
+
+from django.conf import settings
+from django.db import models, router
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from ossn_messaging.conversations import ConversationQuerySet
+from ossn_messaging.fields import AttachmentField
+from ossn_messaging.keys import APIKeyManager
+from ossn_messaging.kinds import BY_CONTENT_TYPE
+from ossn_messaging.managers import AttachmentManager, MessageManager
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.auth.models import AnonymousUser, PermissionsMixin
+
+
+class Message(models.Model):
+    """A text from one user to another. ``Message.objects.send()`` is the one way in which it comes to be.
+
+    Within a conversation ids, positions and times grow in one order, that of the commits.
+    """
+
+    sender = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        db_index=False,
+        related_name="ossn_messages_sent",
+        verbose_name=_("sender"),
+    )
+    recipient = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        db_index=False,
+        related_name="ossn_messages_received",
+        verbose_name=_("recipient"),
+    )
+    text = models.TextField(_("text"))
+    created_at = models.DateTimeField(_("sent at"), default=timezone.now, editable=False)
+    position = models.PositiveBigIntegerField(editable=False)
+    """The number of the message in its conversation, from 1.
+
+    Pages are read in its order: ``id`` has an index of its own, by which PostgreSQL likes to walk back through the
+    messages of all until it has found ten of a conversation that may have been silent for long.
+    """
+    deleted_by_sender = models.BooleanField(_("deleted by its sender"), default=False)
+    deleted_by_recipient = models.BooleanField(_("deleted by its recipient"), default=False)
+
+    objects = MessageManager()
+
+    class Meta:
+        verbose_name = _("message")
+        verbose_name_plural = _("messages")
+        indexes = [
+            # A user's side of a conversation is one range in each of these, whatever was deleted from it.
+            models.Index(fields=["sender", "recipient", "deleted_by_sender", "position"], name="ossn_message_sent"),
+            models.Index(
+                fields=["recipient", "sender", "deleted_by_recipient", "position"], name="ossn_message_received"
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=~models.Q(sender=models.F("recipient")), name="ossn_message_not_to_oneself"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return _("message %(id)s") % {"id": self.pk}
+
+    def sides(self) -> list[tuple[int, int, bool]]:
+        """Return (user id, id of the other, whether the user deleted it) of both, in the order to lock them in."""
+        return sorted(
+            [
+                (self.sender_id, self.recipient_id, self.deleted_by_sender),
+                (self.recipient_id, self.sender_id, self.deleted_by_recipient),
+            ]
+        )
+
+    def is_visible_to(self, user: "AbstractBaseUser | AnonymousUser") -> bool:
+        """Whether ``user`` is its sender or recipient and has not deleted it."""
+        return any(user_id == user.pk and not deleted for user_id, _other_id, deleted in self.sides())
+
+
+class Conversation(models.Model):
+    """One user's side of the messages between them and another: what of it is kept rather than counted.
+
+    A send touches two rows, one a side; they are also the lock that puts the sends of a conversation in a line.
+    """
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        db_index=False,
+        related_name="ossn_conversations",
+        verbose_name=_("user"),
+    )
+    other = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="+",
+        verbose_name=_("other user"),
+    )
+    position = models.PositiveBigIntegerField(default=0, editable=False)
+    """That of the newest message that there ever was, the same on both sides."""
+    messages = models.PositiveBigIntegerField(_("messages"), default=0)
+    """How many messages the user has not deleted."""
+    unread = models.PositiveBigIntegerField(_("unread messages"), default=0)
+    """How many of those the other sent and the user has not viewed: those with a position above ``read_up_to``."""
+    read_up_to = models.PositiveBigIntegerField(_("read up to"), default=0)
+    """The position of the newest message that the user has viewed; all before it are viewed as well."""
+    active_at = models.DateTimeField(_("active at"), null=True)
+    """When the newest of the messages was sent, ``None`` where there are none."""
+
+    objects = ConversationQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("conversation")
+        verbose_name_plural = _("conversations")
+        constraints = [
+            models.UniqueConstraint(fields=["user", "other"], name="ossn_conversation_unique"),
+        ]
+        indexes = [
+            models.Index(fields=["user", "-active_at"], name="ossn_conversation_recent"),
+            models.Index(fields=["user", "unread"], name="ossn_conversation_unread"),
+        ]
+
+    def __str__(self) -> str:
+        return _("conversation %(id)s") % {"id": self.pk}
+
+
+class Attachment(models.Model):
+    """The file of a message. Its row exists only while the file is whole on its storage."""
+
+    message = models.OneToOneField(
+        Message, on_delete=models.CASCADE, related_name="attachment", verbose_name=_("message")
+    )
+    file = AttachmentField(_("file"), unique=True)
+    name = models.CharField(_("name"), max_length=255)
+    """The client's file name, without folders and control characters."""
+    content_type = models.CharField(_("content type"), max_length=100)
+    size = models.PositiveBigIntegerField(_("size"))
+    """In bytes, on the storage."""
+
+    objects = AttachmentManager()
+
+    class Meta:
+        verbose_name = _("attachment")
+        verbose_name_plural = _("attachments")
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_image(self) -> bool:
+        return BY_CONTENT_TYPE[self.content_type].is_image
+
+    def is_open_to(self, user: "AbstractBaseUser | AnonymousUser") -> bool:
+        """Whether ``user`` may read it by being who they are (contract, "Attachment")."""
+        return self.message.is_visible_to(user) or (
+            getattr(user, "is_staff", False)
+            and cast("PermissionsMixin", user).has_perm("ossn_messaging.view_attachment")
+        )
+
+
+class APIKey(models.Model):
+    """A key with which a program may use the API. Only its digest is kept."""
+
+    name = models.CharField(_("name"), max_length=100)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    """SHA-256 of the key, in hexadecimal."""
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True, editable=False)
+
+    objects = APIKeyManager()
+
+    class Meta:
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
+
+    def __str__(self) -> str:
+        return self.name
+
+    def revoke(self) -> None:
+        """End the key at once; a key that has ended keeps the time at which it did."""
+        using = router.db_for_write(type(self), instance=self)
+        type(self).objects.using(using).filter(pk=self.pk).revoke()
+        self.refresh_from_db(using=using, fields=["revoked_at"])

@@ -1,0 +1,216 @@
+"""How a request's parameters are read: whole and exactly, or not at all.
+
+Django's and DRF's own readers pass over what they can't read: bytes that are no text, a part with a broken header, an
+end that never came. With a message that would be to store half of it, so here each of them is a ``ParseError``.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from os import SEEK_END
+from typing import IO, Any, cast
+from urllib.parse import parse_qsl
+
+from django.conf import settings
+from django.core.exceptions import TooManyFieldsSent, TooManyFilesSent
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpRequest, QueryDict
+from django.http.multipartparser import MultiPartParser as DjangoMultiPartParser
+from django.http.multipartparser import MultiPartParserError
+from django.http.request import UnreadablePostError
+from django.utils.datastructures import MultiValueDict
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import BaseParser, DataAndFiles
+from rest_framework.request import Request
+
+from ossn_messaging.attachments import clean_name
+from ossn_messaging.exceptions import LengthRequired, RequestTooLarge
+
+Context = Mapping[str, Any]
+
+PARAMETERS = {"api_key_token", "from", "to", "message", "attachment"}
+SPOOL_SIZE = 1024 * 1024
+"""In bytes: a larger body of unknown length waits on disk."""
+
+
+def take_chunked(request: HttpRequest, max_size: int) -> IO[bytes] | None:
+    """Make a body that came in chunks one whose length is known; Django would take it for empty.
+
+    Returns a file for the caller to close, where one was needed. Raises ``RequestTooLarge`` over ``max_size`` bytes,
+    ``ParseError`` where it ends too early, and ``LengthRequired`` where the server does not tell its end.
+    """
+    if request.META.get("CONTENT_LENGTH"):
+        return None
+    if not isinstance(request, WSGIRequest):  # ASGI: Django has read it already, up to its end
+        stream: Any = request._stream
+        request.META["CONTENT_LENGTH"] = str(stream.seek(0, SEEK_END))
+        stream.seek(0)
+        return None
+    if "chunked" not in request.headers.get("Transfer-Encoding", "").lower():
+        return None
+    if not request.META.get("wsgi.input_terminated"):
+        raise LengthRequired
+    body = tempfile.SpooledTemporaryFile(max_size=SPOOL_SIZE)
+    try:
+        while chunk := request.META["wsgi.input"].read(min(SPOOL_SIZE, max_size + 1 - body.tell())):
+            body.write(chunk)
+    except Exception as error:  # each server has its own exceptions for what is no chunk
+        body.close()
+        raise ParseError from error
+    if body.tell() > max_size:
+        body.close()
+        raise RequestTooLarge
+    request.META["CONTENT_LENGTH"] = str(body.tell())
+    body.seek(0)
+    request._stream = cast("Any", body)
+    return cast("IO[bytes]", body)
+
+
+def query_of(request: HttpRequest) -> QueryDict:
+    """Return the parameters of the request's query string; raises as ``read_query`` does."""
+    encoding = "latin-1" if isinstance(request, WSGIRequest) else "utf-8"  # PEP 3333 and Django's ASGIRequest
+    try:
+        return read_query(request.META.get("QUERY_STRING", "").encode(encoding))
+    except UnicodeError as error:
+        raise ParseError from error
+
+
+def read_query(encoded: bytes) -> QueryDict:
+    """Return the parameters of a form or a query string in UTF-8.
+
+    Raises ``ParseError`` where it is not UTF-8 or has more than ``DATA_UPLOAD_MAX_NUMBER_FIELDS`` of them.
+    """
+    try:
+        pairs = parse_qsl(
+            encoded.decode(),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=settings.DATA_UPLOAD_MAX_NUMBER_FIELDS,
+        )
+    except ValueError as error:
+        raise ParseError from error
+    parameters = QueryDict(mutable=True)
+    for name, value in pairs:
+        parameters.appendlist(name, value)
+    return parameters
+
+
+def _request(parser_context: Context | None) -> Request:
+    return cast(Request, (parser_context or {})["request"])
+
+
+def _body(request: Request) -> bytes:
+    """Return the body; raises ``ParseError`` where less came than was announced.
+
+    Django raises ``RequestDataTooBig`` for one over ``DATA_UPLOAD_MAX_MEMORY_SIZE``.
+    """
+    try:
+        body: bytes = request._request.body
+    except UnreadablePostError as error:
+        raise ParseError from error
+    if len(body) != int(request.META.get("CONTENT_LENGTH") or 0):
+        raise ParseError
+    return body
+
+
+class FormParser(BaseParser):
+    media_type = "application/x-www-form-urlencoded"
+
+    def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Context | None = None) -> QueryDict:
+        return read_query(_body(_request(parser_context)))
+
+
+class JSONParser(BaseParser):
+    """Reads an object: texts, numbers, true and false as texts; null, lists and objects as if they were absent.
+
+    A list or object that has something in it is no value for a parameter of the protocol, and refused.
+    """
+
+    media_type = "application/json"
+
+    def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Context | None = None) -> QueryDict:
+        try:
+            given = json.loads(_body(_request(parser_context)).decode("utf-8-sig"), parse_constant=_refuse)
+        except (ValueError, RecursionError) as error:
+            raise ParseError from error
+        if not isinstance(given, dict):
+            raise ParseError
+        parameters = QueryDict(mutable=True)
+        for name, value in given.items():
+            if isinstance(value, dict | list):
+                if value and name in PARAMETERS:
+                    raise ParseError
+            elif value is not None:
+                parameters[name] = value if isinstance(value, str) else json.dumps(value)
+        return parameters
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+class MultiPartParser(BaseParser):
+    media_type = "multipart/form-data"
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Context | None = None
+    ) -> "DataAndFiles[QueryDict, MultiValueDict[str, Any]]":
+        request = _request(parser_context)
+        try:
+            media_type, semicolon, rest = request.META["CONTENT_TYPE"].partition(";")
+            meta = {**request.META, "CONTENT_TYPE": f"{media_type.lower()}{semicolon}{rest}"}
+            parser = _ExactMultiPartParser(meta, stream, list(request.upload_handlers))
+            return DataAndFiles(*parser.parse())
+        except (MultiPartParserError, UnicodeError, TooManyFieldsSent, TooManyFilesSent, UnreadablePostError) as error:
+            raise ParseError from error
+
+
+class _ExactMultiPartParser(DjangoMultiPartParser):
+    """Django's, that takes every part or none.
+
+    It reads texts as Latin-1, which keeps their bytes, for Django's decoding puts U+FFFD for what it can't read.
+    """
+
+    def __init__(self, meta: dict[str, Any], stream: IO[bytes], upload_handlers: list[Any]) -> None:
+        self.delimiters = _DelimiterCounter(stream)
+        super().__init__(meta, self.delimiters, upload_handlers, "latin-1")  # type: ignore[arg-type]
+        self.delimiters.delimiter = b"--" + self._boundary  # type: ignore[attr-defined]
+
+    def parse(self) -> tuple[QueryDict, MultiValueDict[str, Any]]:
+        post, files = super().parse()
+        taken = sum(len(values) for source in (post, files) for _name, values in source.lists())
+        if not self.delimiters.closed or taken != self.delimiters.count - 1:
+            raise MultiPartParserError
+        exact = QueryDict(mutable=True)
+        for name, values in post.lists():
+            exact.setlist(_as_utf8(name), [_as_utf8(value) for value in values])
+        return exact, MultiValueDict({_as_utf8(name): values for name, values in files.lists()})
+
+    def sanitize_file_name(self, file_name: str) -> str:
+        """Return a name in any case: for Django, a file without one is not there."""
+        name = clean_name(_as_utf8(file_name))
+        return name if name.strip(".") else "_"
+
+
+def _as_utf8(text: str) -> str:
+    return text.encode("latin-1").decode()
+
+
+class _DelimiterCounter:
+    """A stream that counts the delimiters that go by, and knows whether the closing one was among them."""
+
+    delimiter: bytes
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream = stream
+        self.count = 0
+        self.closed = False
+        self.tail = b""
+
+    def read(self, size: int) -> bytes:
+        data = self.stream.read(size)
+        seen = self.tail + data
+        self.count += seen.count(self.delimiter) - self.tail.count(self.delimiter)
+        self.closed = self.closed or self.delimiter + b"--" in seen
+        self.tail = seen[-len(self.delimiter) - 1 :]
+        return data

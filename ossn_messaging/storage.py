@@ -1,0 +1,106 @@
+"""Where attachments are kept: the storage that ``STORAGES["ossn_messaging"]`` names, else a private local folder."""
+
+import logging
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.base import File
+from django.core.files.storage import FileSystemStorage, Storage, storages
+
+if TYPE_CHECKING:
+    from ossn_messaging.s3 import S3AttachmentStorage
+
+__all__ = ["ALIAS", "LocalAttachmentStorage", "S3AttachmentStorage", "attachment_storage", "discard"]
+
+logger = logging.getLogger(__name__)
+
+ALIAS = "ossn_messaging"
+DEFAULT_FOLDER = "ossn_attachments"
+
+
+def attachment_storage() -> Storage:
+    """Return the storage in force now.
+
+    Raises ``ImproperlyConfigured`` where ``STORAGES`` has no ``"ossn_messaging"`` and the settings no ``BASE_DIR``.
+    """
+    return storages[ALIAS] if ALIAS in settings.STORAGES else LocalAttachmentStorage()
+
+
+def discard(name: str) -> None:
+    """Remove a file from the storage; where that fails it stays, without a row, and the log says so."""
+    try:
+        attachment_storage().delete(name)
+    except Exception:
+        logger.exception("The file %s could not be removed from its storage.", name)
+
+
+class LocalAttachmentStorage(FileSystemStorage):
+    """Files on the local disk that no URL leads to, readable by the server's own user alone.
+
+    ``location`` is the folder, by default ``ossn_attachments`` in the settings' ``BASE_DIR``. A file appears under its
+    name only when all of its bytes are on the disk, and never in the place of another.
+    """
+
+    def __init__(self, location: str | os.PathLike[str] | None = None) -> None:
+        super().__init__(location=location, file_permissions_mode=0o600, directory_permissions_mode=0o700)
+        self._folder = location
+
+    @property
+    def base_location(self) -> str:
+        if self._folder is not None:
+            return os.fspath(self._folder)
+        base = getattr(settings, "BASE_DIR", None)
+        if base is None:
+            raise ImproperlyConfigured(f'STORAGES["{ALIAS}"] or BASE_DIR must say where attachments are kept.')
+        return os.path.join(base, DEFAULT_FOLDER)
+
+    @property
+    def location(self) -> str:
+        return os.path.abspath(self.base_location)
+
+    def url(self, name: str | None) -> str:
+        raise ValueError("Attachments have no URL of their own; the app's view gives them out.")
+
+    def _save(self, name: str, content: "File[Any]") -> str:
+        path = Path(self.path(name))
+        self._make_folder(path.parent)
+        unfinished = path.with_name(f".{secrets.token_hex(16)}.tmp")
+        try:
+            with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                for chunk in content.chunks():
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(unfinished, path)
+            self._sync_folder(path.parent)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return name
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make ``folder`` and those above it, each of them private and itself on the disk."""
+        if not folder.is_dir():
+            self._make_folder(folder.parent)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self._sync_folder(folder.parent)
+
+    @staticmethod
+    def _sync_folder(folder: Path) -> None:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def __getattr__(name: str) -> Any:
+    """Import ``S3AttachmentStorage`` only when it is asked for: its libraries are an extra."""
+    if name == "S3AttachmentStorage":
+        from ossn_messaging.s3 import S3AttachmentStorage
+
+        return S3AttachmentStorage
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,151 @@
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import AsyncRequestFactory, Client
+from pytest_django import Settings
+
+from ossn_messaging.models import APIKey
+from tests.files import SAMPLES
+
+SEND = "/api/v2.0/message/send"
+ENVELOPE_KEYS = ["merchant", "url", "time_token", "payload", "code", "message"]
+
+
+@pytest.fixture(autouse=True)
+def attachments_folder(settings: Settings, tmp_path: Path) -> Path:
+    """Where the attachments of this test are."""
+    settings.BASE_DIR = tmp_path
+    return tmp_path / "ossn_attachments" / "attachment"
+
+
+@pytest.fixture
+def arf() -> AsyncRequestFactory:
+    return AsyncRequestFactory()
+
+
+@pytest.fixture
+def sender(transactional_db: None) -> User:
+    return User.objects.create_user("arsalanshah", first_name="Arsalan", last_name="Shah")
+
+
+@pytest.fixture
+def recipient(transactional_db: None) -> User:
+    return User.objects.create_user("testuser", first_name="Some", last_name="Name")
+
+
+@pytest.fixture
+def stranger(transactional_db: None) -> User:
+    return User.objects.create_user("stranger")
+
+
+@pytest.fixture
+def key(transactional_db: None) -> str:
+    return APIKey.objects.create_key("the tests")[1]
+
+
+@dataclass
+class API:
+    """A client of the protocol, which sees what each answer must have in common with all others."""
+
+    client: Client
+    key: str
+    sender: User
+    recipient: User
+
+    def fields(self, **changes: Any) -> dict[str, Any]:
+        """Return the parameters of a good request, with changes; ``from_`` is ``from``, ``None`` takes one away."""
+        given = {
+            "api_key_token": self.key,
+            "from": str(self.sender.pk),
+            "to": str(self.recipient.pk),
+            "message": "Test",
+            **{name.rstrip("_"): value for name, value in changes.items()},
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    def read(self, response: Any, status: int = 200) -> dict[str, Any]:
+        assert response.status_code == status, response.content
+        assert response["Content-Type"] == "application/json"
+        assert response["Cache-Control"] == "no-store"
+        answer: dict[str, Any] = json.loads(response.content)
+        assert list(answer) == ENVELOPE_KEYS
+        assert isinstance(answer["time_token"], int)
+        assert (answer["payload"] is False) == (answer["code"] != "100")
+        return answer
+
+    def send(self, headers: dict[str, str] | None = None, status: int = 200, **changes: Any) -> dict[str, Any]:
+        return self.read(self.client.post(SEND, self.fields(**changes), headers=headers), status)
+
+    def send_raw(
+        self, body: bytes, content_type: str, query: str = "", status: int = 200, **extra: Any
+    ) -> dict[str, Any]:
+        path = f"{SEND}?{query}" if query else SEND
+        return self.read(self.client.generic("POST", path, body, content_type, **extra), status)
+
+    def ok(self, **changes: Any) -> dict[str, Any]:
+        answer = self.send(**changes)
+        assert answer["code"] == "100", answer
+        payload: dict[str, Any] = answer["payload"]
+        return payload
+
+    def fails(self, code: str, **changes: Any) -> str:
+        answer = self.send(**changes)
+        assert answer["code"] == code, answer
+        text: str = answer["message"]
+        return text
+
+
+@pytest.fixture
+def api(client: Client, key: str, sender: User, recipient: User) -> API:
+    return API(client, key, sender, recipient)
+
+
+@pytest.fixture
+def received(transactional_db: None) -> Iterator[list[dict[str, Any]]]:
+    """What ``message_sent`` was sent with."""
+    from ossn_messaging.signals import message_sent
+
+    calls: list[dict[str, Any]] = []
+
+    def note(**kwargs: Any) -> None:
+        calls.append(kwargs)
+
+    message_sent.connect(note)
+    yield calls
+    message_sent.disconnect(note)
+
+
+def upload(
+    name: str, content: bytes | None = None, content_type: str = "application/octet-stream"
+) -> SimpleUploadedFile:
+    return SimpleUploadedFile(name, SAMPLES[name] if content is None else content, content_type)
+
+
+def fetch(client: Client, url: str, **extra: Any) -> tuple[Any, bytes]:
+    """Return an answer and its whole body, with everything closed behind it."""
+    response = client.get(url, **extra)
+    body = response.getvalue()
+    response.close()
+    return response, body
+
+
+def keep_attachments_in(settings: Settings, backend: str, **options: Any) -> None:
+    """Let attachments go to a storage of this kind."""
+    settings.STORAGES = {**settings.STORAGES, "ossn_messaging": {"BACKEND": backend, "OPTIONS": options}}
+
+
+def plain_environment(**changes: str) -> dict[str, str]:
+    """Return the environment without what the tests themselves are run with, and with ``changes``."""
+    mine = ("COV", "DATABASE", "DJANGO")
+    return {name: value for name, value in os.environ.items() if not name.startswith(mine)} | changes
+
+
+def files_in(folder: Path) -> Sequence[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())

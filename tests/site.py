@@ -1,0 +1,61 @@
+"""What a site brings along: a view of its own behind an API key, and the callables that its settings name."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import FormParser, JSONParser
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView, exception_handler
+
+from ossn_messaging.authentication import APIKeyAuthentication
+
+
+class WhoAmI(APIView):
+    """A view of the site's own that API keys may use."""
+
+    authentication_classes = (APIKeyAuthentication,)
+    permission_classes = (IsAuthenticated,)
+    parser_classes = (FormParser, JSONParser)
+    renderer_classes = (JSONRenderer,)
+    throttle_classes = ()
+    versioning_class = None
+    content_negotiation_class = DefaultContentNegotiation
+
+    def get_exception_handler(self) -> Callable[..., Any]:
+        return exception_handler
+
+    def get(self, request: Request) -> Response:
+        user = request.user
+        return Response({"user": user.get_username(), "anonymous": user.is_anonymous, "key": str(request.auth)})
+
+    post = get
+
+
+def own_icon(user: Any, size: str, request: Any) -> str | None:
+    return f"/icons/{user.pk}-{size}.png" if user.username == "arsalanshah" else None
+
+
+def only_to_recipients_named_s(sender: Any, recipient: Any, api_key: Any) -> bool:
+    return bool(recipient.first_name.startswith("S"))
+
+
+NOT_CALLABLE = "text"
+
+
+def reads_post(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """A middleware that looks into every form."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        request.POST.get("anything")
+        return get_response(request)
+
+    return middleware
+
+
+def broken(*args: Any) -> Any:
+    return 1 / 0

@@ -1,0 +1,136 @@
+"""What the admin shows of messages, attachments and keys, and what it lets nobody do."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from zeal import zeal_ignore
+
+from ossn_messaging.models import APIKey, Attachment, Message
+from tests.conftest import API, files_in, upload
+
+MODELS = ["message", "attachment", "apikey"]
+
+
+@pytest.fixture
+def moderator(api: API) -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("moderator"))
+    return client
+
+
+def page(client: Client, path: str, **data: str) -> str:
+    response = client.get(f"/admin/ossn_messaging/{path}", data)
+    assert response.status_code == 200, response
+    return response.content.decode()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_list_costs_the_same_for_every_length(api: API, moderator: Client, model: str) -> None:
+    costs = []
+    for _ in range(2):
+        for _ in range(3):
+            api.ok(attachment=upload("dummy.pdf"))
+            APIKey.objects.create_key("another")
+        with CaptureQueriesContext(connection) as context:
+            page(moderator, f"{model}/")
+        costs.append(len(context))
+    assert costs[0] == costs[1]
+
+
+def test_messages_can_be_found(api: API, moderator: Client, stranger: User) -> None:
+    wanted = api.ok(message="the needle", to=stranger.pk)["id"]
+    api.ok(message="x" * 200)
+    assert "the needle" in page(moderator, "message/")
+    assert "x" * 100 not in page(moderator, "message/"), "only the start of a text is listed"
+    for query in ("needle", str(wanted), "stranger"):
+        found = page(moderator, "message/", q=query)
+        assert "the needle" in found
+        assert "xxx" not in found
+    assert "the needle" in page(moderator, f"message/{wanted}/change/")
+
+
+def test_attachments_can_be_found(api: API, moderator: Client) -> None:
+    payload = api.ok(attachment=upload("dummy.pdf"))
+    api.ok(attachment=upload("photo.png"))
+    for query in ("dummy", payload["attachment_guid"]):
+        found = page(moderator, "attachment/", q=query)
+        assert "dummy.pdf" in found
+        assert "photo.png" not in found
+    assert "photo.png" in page(moderator, "attachment/", q="testuser")
+    assert payload["file:attachment"] not in page(moderator, f"attachment/{payload['attachment_guid']}/change/")
+
+
+def test_what_a_user_wrote_is_not_edited(api: API, moderator: Client) -> None:
+    api.ok(attachment=upload("dummy.pdf"))
+    for model, number in (("message", Message.objects.get().pk), ("attachment", Attachment.objects.get().pk)):
+        assert moderator.get(f"/admin/ossn_messaging/{model}/add/").status_code == 403
+        assert moderator.post(f"/admin/ossn_messaging/{model}/{number}/change/", {"text": "forged"}).status_code == 403
+        assert "<textarea" not in page(moderator, f"{model}/{number}/change/")
+    assert Message.objects.get().text == "Test"
+
+
+def test_deleting_a_message_deletes_its_file(api: API, moderator: Client, attachments_folder: Path) -> None:
+    for _ in range(3):
+        api.ok(attachment=upload("dummy.pdf"))
+    first, *others = Message.objects.values_list("pk", flat=True)
+    moderator.post(f"/admin/ossn_messaging/message/{first}/delete/", {"post": "yes"})
+    assert Message.objects.count() == len(files_in(attachments_folder)) == 2
+    data = {"action": "delete_selected", "_selected_action": others, "post": "yes"}
+    moderator.post("/admin/ossn_messaging/message/", data)
+    assert Message.objects.count() == len(files_in(attachments_folder)) == 0
+
+
+def test_deleting_a_user_deletes_their_files(api: API, moderator: Client, attachments_folder: Path) -> None:
+    api.ok(attachment=upload("dummy.pdf"))
+    with zeal_ignore():  # the admin gets the session's user, and then the user whose page it is
+        moderator.post(f"/admin/auth/user/{api.recipient.pk}/delete/", {"post": "yes"})
+    assert not User.objects.filter(pk=api.recipient.pk).exists()
+    assert files_in(attachments_folder) == []
+
+
+def test_a_new_key_is_shown_once(moderator: Client) -> None:
+    data = {"name": "integrator", "expires_at_0": "2999-01-01", "expires_at_1": "00:00"}
+    response = moderator.post("/admin/ossn_messaging/apikey/add/", data)
+    assert response.status_code == 200
+    assert "no-store" in response["Cache-Control"]
+    (key,) = set(re.findall(r"ossn_[\w-]{43}", response.content.decode()))
+    api_key = APIKey.objects.find(key)
+    assert api_key is not None
+    assert api_key.name == "integrator"
+    assert api_key.expires_at is not None
+    for path in ("apikey/", f"apikey/{api_key.pk}/change/", f"apikey/{api_key.pk}/history/"):
+        shown = page(moderator, path)
+        assert key not in shown
+        assert api_key.digest not in shown
+    moderator.post(f"/admin/ossn_messaging/apikey/{api_key.pk}/change/", {"name": "renamed"})
+    changed = APIKey.objects.find(key)
+    assert changed is not None
+    assert changed.name == "renamed"
+    assert changed.expires_at is None
+
+
+def test_a_key_without_a_name(moderator: Client) -> None:
+    before = APIKey.objects.count()
+    assert moderator.post("/admin/ossn_messaging/apikey/add/", {"name": ""}).status_code == 200
+    assert APIKey.objects.count() == before
+
+
+def test_keys_can_be_revoked(api: API, moderator: Client) -> None:
+    number = APIKey.objects.get().pk
+    data = {"action": "revoke", "_selected_action": [number]}
+    response = moderator.post("/admin/ossn_messaging/apikey/", data, follow=True)
+    assert "1 key was revoked." in response.content.decode()
+    api.fails("106")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_nobody_else_gets_in(api: API, model: str) -> None:
+    for user in (api.sender, User.objects.create_user("clerk", is_staff=True)):
+        client = Client()
+        client.force_login(user)
+        assert client.get(f"/admin/ossn_messaging/{model}/").status_code in (302, 403)

@@ -1,0 +1,149 @@
+"""API keys: how they are made, kept and found, and what they open."""
+
+import io
+import json
+import re
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from ossn_messaging.authentication import KeyHolder
+from ossn_messaging.models import APIKey
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def key(db: None) -> str:
+    return APIKey.objects.create_key("integrator")[1]
+
+
+HERE = {"user": "integrator", "anonymous": False, "key": "integrator"}
+
+
+@pytest.mark.parametrize("scheme", ["Api-Key", "api-key", "API-KEY"])
+def test_the_header(client: Client, key: str, scheme: str) -> None:
+    assert client.get("/whoami", headers={"Authorization": f"{scheme} {key}"}).json() == HERE
+
+
+def test_the_query_the_form_and_json(client: Client, key: str) -> None:
+    assert client.get("/whoami", {"api_key_token": key}).json() == HERE
+    form = client.post("/whoami", urlencode({"api_key_token": key}), "application/x-www-form-urlencoded")
+    assert form.json() == HERE
+    assert client.post("/whoami", {"api_key_token": key}, "application/json").json() == HERE
+
+
+@pytest.mark.parametrize("body", [[1], "text", None, {"api_key_token": {"a": 1}}, {"api_key_token": 7}])
+def test_json_without_a_key(client: Client, key: str, body: Any) -> None:
+    assert client.post("/whoami", json.dumps(body), "application/json").status_code == 401
+    with_query = client.post(f"/whoami?api_key_token={key}", json.dumps([1]), "application/json")
+    assert with_query.json() == HERE
+
+
+@pytest.mark.parametrize(
+    "header", ["", "Basic abc", "Bearer abc", "Api-Key", "Api-Key ", "Api-Key nope", "Api-Key \xe9"]
+)
+def test_no_key_or_a_wrong_one(client: Client, key: str, header: str) -> None:
+    response = client.get("/whoami", headers={"Authorization": header})
+    assert response.status_code == 401
+    assert response["WWW-Authenticate"] == 'Api-Key realm="api"'
+
+
+def test_the_header_comes_before_the_parameters(client: Client, key: str) -> None:
+    headers = {"Authorization": "Api-Key nope"}
+    assert client.get("/whoami", {"api_key_token": key}, headers=headers).status_code == 401
+
+
+def test_only_a_digest_is_kept() -> None:
+    api_key, key = APIKey.objects.create_key("integrator")
+    assert re.fullmatch(r"ossn_[A-Za-z0-9_-]{43}", key), "32 random bytes in base64"
+    row = APIKey.objects.filter(pk=api_key.pk).values().get()
+    assert key not in str(row)
+    assert key not in f"{api_key!r} {api_key} {vars(api_key)}"
+    assert APIKey._meta.get_field("digest").unique
+    with pytest.raises(IntegrityError):
+        APIKey.objects.create(name="twin", digest=api_key.digest)
+
+
+def test_every_key_is_another() -> None:
+    assert len({APIKey.objects.create_key("one")[1] for _ in range(50)}) == 50
+
+
+def test_holders_of_different_keys_are_different() -> None:
+    """A throttle of the site's own counts each for itself, and none is taken for the user of that number."""
+    one, two = (KeyHolder(APIKey.objects.create_key(name)[0]) for name in ("one", "two"))
+    assert one == KeyHolder(APIKey.objects.get(name="one"))
+    assert hash(one) == hash(KeyHolder(APIKey.objects.get(name="one")))
+    assert one != two
+    with pytest.raises(ValueError, match="expected a number"):
+        User.objects.filter(pk=str(one.pk)).exists()
+
+
+def test_a_key_that_has_ended() -> None:
+    api_key, key = APIKey.objects.create_key("integrator", expires_at=timezone.now() + timedelta(hours=1))
+    assert APIKey.objects.find(key) == api_key
+    APIKey.objects.update(expires_at=timezone.now())
+    assert APIKey.objects.find(key) is None
+    api_key, key = APIKey.objects.create_key("integrator")
+    api_key.revoke()
+    ended_at = api_key.revoked_at
+    assert ended_at is not None
+    assert APIKey.objects.find(key) is None
+    api_key.revoke()
+    assert api_key.revoked_at == ended_at
+
+
+def test_every_key_is_looked_up_in_the_same_way() -> None:
+    """One query of one shape, whether the key is live, ended or unknown."""
+    live, ended = (APIKey.objects.create_key(name)[1] for name in ("live", "ended"))
+    APIKey.objects.filter(name="ended").revoke()
+    shapes = set()
+    for key in (live, ended, live[:-1], "nope", "\ud800"):
+        with CaptureQueriesContext(connection) as context:
+            APIKey.objects.find(key)
+        shapes.add(tuple(re.sub(r"'[^']*'", "?", query["sql"]) for query in context))
+    assert len(shapes) == 1
+    assert [sql.count("SELECT") for sql in shapes.pop()] == [1]
+
+
+def test_a_digest_that_the_database_takes_for_equal(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    APIKey.objects.update(digest="A" * 64)
+    monkeypatch.setattr("ossn_messaging.keys.digest_of", lambda key: "a" * 64)
+    assert APIKey.objects.find(key) is None
+
+
+def test_command_create(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("ossn_apikey", "create", "integrator")
+    out, err = capsys.readouterr()
+    api_key = APIKey.objects.find(out.removesuffix("\n"))
+    assert api_key is not None
+    assert api_key.name == "integrator"
+    assert err == ""
+
+
+def test_command_import(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "c0e15d54735a596d4e16bf1aaa999758"
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{key}\n"))
+    call_command("ossn_apikey", "import", "from OSSN")
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "The key of from OSSN is imported.\n")
+    assert APIKey.objects.find(key) == APIKey.objects.get(name="from OSSN")
+    monkeypatch.setattr("sys.stdin", io.StringIO(key))
+    with pytest.raises(CommandError, match="This key is known already"):
+        call_command("ossn_apikey", "import", "again")
+
+
+@pytest.mark.parametrize("given", ["", "\n", "two words"])
+def test_command_import_of_what_is_no_key(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(given))
+    with pytest.raises(CommandError, match="no white space"):
+        call_command("ossn_apikey", "import", "from OSSN")
+    assert not APIKey.objects.exists()

@@ -1,0 +1,111 @@
+"""The demo, started as a newcomer starts it: what it prints, works."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import plain_environment
+
+ROOT = Path(__file__).resolve().parent.parent
+SECONDS = 60
+
+
+@contextmanager
+def demo(data_dir: Path, *arguments: str) -> Iterator[str]:
+    """Start the demo and yield what it prints, up to its last line."""
+    with subprocess.Popen(
+        [sys.executable, "manage.py", "demo", *arguments],
+        cwd=ROOT,
+        env=plain_environment(DATA_DIR=str(data_dir)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        watchdog = threading.Timer(SECONDS, process.kill)
+        watchdog.start()
+        try:
+            assert process.stdout is not None
+            yield "".join([*iter_until(process.stdout, "Ctrl-C")])
+        finally:
+            watchdog.cancel()
+            process.terminate()
+
+
+def iter_until(lines: Iterable[str], word: str) -> Iterator[str]:
+    for line in lines:
+        yield line
+        if word in line:
+            return
+    pytest.fail("it ended before it was ready")
+
+
+def curl(printed: str) -> dict[str, object]:
+    """Paste the printed command into a shell and return the answer."""
+    command = printed[printed.index("curl ") : printed.index("\n\n", printed.index("curl "))]
+    done = subprocess.run(
+        ["sh", "-c", command.replace("curl ", "curl -sS ", 1)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, object] = json.loads(done.stdout)
+    return answer
+
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None and "CI" not in os.environ, reason="curl is not installed")
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        yield taken.getsockname()[1]
+
+
+@needs_curl
+def test_the_printed_command_works_when_pasted(tmp_path: Path, taken_port: int) -> None:
+    with demo(tmp_path, "--port", str(taken_port)) as printed:
+        assert f"Port {taken_port} is taken; using " in printed
+        answer = curl(printed)
+        assert (answer["code"], answer["message"]) == ("100", "Request successfully executed")
+        payload = answer["payload"]
+        assert isinstance(payload, dict)
+        names = [(payload[side]["username"], payload[side]["fullname"]) for side in ("message_from", "message_to")]
+        assert names == [("arsalanshah", "Arsalan Shah"), ("testuser", "Some Name")]
+        assert payload["attachment_name"] == "dummy.pdf"
+        with urllib.request.urlopen(payload["attachment_url"], timeout=SECONDS) as response:
+            assert response.read() == (tmp_path / "dummy.pdf").read_bytes()
+        (admin,) = re.findall(r"http://\S+/admin/", printed)
+        with urllib.request.urlopen(admin, timeout=SECONDS) as response:
+            assert response.geturl().startswith(f"{admin}login/")
+            stylesheet = re.search(r'href="(/static/admin/css/base\S*\.css)"', response.read().decode())
+        assert stylesheet
+        with urllib.request.urlopen(admin.replace("/admin/", stylesheet[1]), timeout=SECONDS) as response:
+            assert response.headers.get_content_type() == "text/css"
+
+
+@needs_curl
+def test_started_again_it_has_the_same_users_and_messages(tmp_path: Path) -> None:
+    numbers = []
+    for _ in range(2):
+        with demo(tmp_path, "--port", "0") as printed:
+            payload = curl(printed)["payload"]
+            assert isinstance(payload, dict)
+            numbers.append((payload["message_from"]["guid"], payload["message_to"]["guid"], payload["id"]))
+    assert numbers == [(1, 2, 1), (1, 2, 2)]
+
+
+def test_it_listens_on_loopback_alone(tmp_path: Path) -> None:
+    with demo(tmp_path, "--port", "0") as printed:
+        (host, port), *_others = set(re.findall(r"http://([\d.]+):(\d+)", printed))
+        assert host == "127.0.0.1"
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.2", int(port)), timeout=SECONDS)

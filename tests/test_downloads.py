@@ -1,0 +1,220 @@
+"""Who may have a file, and how it is given out."""
+
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import OperationalError
+from django.test import Client
+from pytest_django import Settings
+
+from ossn_messaging.models import APIKey, Attachment, Message
+from tests.conftest import API, fetch, upload
+from tests.files import PDF, SAMPLES
+
+
+@pytest.fixture
+def url(api: API) -> str:
+    """The URL of an attachment with its signature."""
+    signed: str = api.ok(attachment=upload("dummy.pdf"))["attachment_url"]
+    return signed
+
+
+@pytest.fixture
+def bare(url: str) -> str:
+    return urlsplit(url).path
+
+
+def status(client: Client, url: str, **extra: str) -> int:
+    response, body = fetch(client, url, **extra)
+    assert (body == PDF) == (response.status_code == 200)
+    assert response.status_code == 200 or b"%PDF" not in body
+    return int(response.status_code)
+
+
+def test_the_signature_opens_it_for_anyone(url: str) -> None:
+    assert status(Client(), url) == 200
+
+
+def test_a_signature_that_is_not_valid(api: API, url: str, bare: str) -> None:
+    other = api.ok(attachment=upload("dummy.pdf"))["attachment_url"]
+    for query in (
+        "",
+        "?signature=",
+        "?signature=abc",
+        "?" + url[-1::-1],
+        f"?{urlsplit(other).query}",
+        f"?{urlsplit(url).query}x",
+    ):
+        assert status(Client(), bare + query) == 404
+
+
+def test_a_signature_grows_old(url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.OSSN_MESSAGING = {"ATTACHMENT_URL_MAX_AGE": 100}
+    now = time.time()
+    for age, expected in ((98, 200), (101, 404)):
+        with monkeypatch.context() as later:
+            later.setattr("django.core.signing.time.time", lambda age=age: now + age)
+            assert status(Client(), url) == expected
+
+
+def test_a_signature_does_not_outlive_its_file(api: API, url: str, bare: str) -> None:
+    """Nor open another that got the same number."""
+    attachment = Attachment.objects.get()
+    Attachment.objects.filter(pk=attachment.pk).update(file="attachment/another.pdf")
+    assert status(Client(), url) == 404
+
+
+def test_urls_without_signatures(api: API, url: str, settings: Settings) -> None:
+    settings.OSSN_MESSAGING = {"ATTACHMENT_URL_MAX_AGE": None}
+    payload = api.ok(attachment=upload("dummy.pdf"))
+    assert payload["attachment_url"] == f"http://testserver/messages/attachment/{payload['attachment_guid']}/dummy.pdf"
+    assert status(Client(), payload["attachment_url"]) == 404
+    assert status(Client(), url) == 404, "one handed out before"
+    api.client.force_login(api.sender)
+    assert status(api.client, payload["attachment_url"]) == 200
+
+
+@pytest.mark.parametrize("side", ["sender", "recipient"])
+def test_a_participant_who_has_not_deleted_the_message(api: API, bare: str, side: str) -> None:
+    client = Client()
+    client.force_login(getattr(api, side))
+    assert status(client, bare) == 200
+    other = {"sender": "recipient", "recipient": "sender"}[side]
+    Message.objects.update(**{f"deleted_by_{other}": True})
+    assert status(client, bare) == 200
+    Message.objects.update(**{f"deleted_by_{side}": True})
+    assert status(client, bare) == 404
+
+
+def test_staff_with_permission(bare: str, stranger: User) -> None:
+    client = Client()
+    client.force_login(stranger)
+    assert status(client, bare) == 404
+    permission = Permission.objects.get(codename="view_attachment")
+    stranger.user_permissions.add(permission)
+    assert status(client, bare) == 404, "the permission alone is not enough"
+    User.objects.filter(pk=stranger.pk).update(is_staff=True)
+    assert status(client, bare) == 200
+    stranger.user_permissions.clear()
+    assert status(client, bare) == 404, "nor is being staff"
+
+
+def test_an_api_key(api: API, bare: str) -> None:
+    assert status(Client(), f"{bare}?api_key_token={api.key}") == 200
+    assert status(Client(), bare, HTTP_AUTHORIZATION=f"Api-Key {api.key}") == 200
+    assert status(Client(), f"{bare}?api_key_token=nope") == 404
+    APIKey.objects.get().revoke()
+    assert status(Client(), f"{bare}?api_key_token={api.key}") == 404
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"data": b"{", "content_type": "application/json"},
+        {"data": b"x", "content_type": "text/plain"},
+        {"data": b"x", "content_type": "multipart/form-data"},
+        {"QUERY_STRING": "a=1&" * 1005},
+    ],
+)
+def test_what_is_wrong_with_a_request_does_not_tell_either(api: API, bare: str, wrong: dict[str, Any]) -> None:
+    paths = (bare, bare.replace("/attachment/", "/attachment/9"))
+    assert len({api.client.generic("GET", path, **wrong).status_code for path in paths}) == 1
+
+
+def test_a_name_with_a_nul(api: API, bare: str) -> None:
+    api.read(api.client.get(bare.replace("dummy", "%00")), 404)
+
+
+def test_a_database_that_fails(api: API, bare: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise OperationalError("the wire was cut")
+
+    monkeypatch.setattr(Attachment.objects, "select_related", fail)
+    assert api.read(api.client.get(bare), 503)["message"].startswith("The attachment can't be read now")
+
+
+def test_what_is_closed_looks_as_if_it_were_not_there(api: API, bare: str) -> None:
+    answers = [
+        api.read(api.client.get(path), 404)
+        for path in (bare, bare.replace("dummy", "other"), "/messages/attachment/999/dummy.pdf")
+    ]
+    assert len({str({**answer, "time_token": 0}) for answer in answers}) == 1
+
+
+def test_another_name_is_another_file(url: str) -> None:
+    assert status(Client(), url.replace("dummy.pdf", "invoice.pdf")) == 404
+
+
+def test_without_sessions(api: API, url: str, bare: str, settings: Settings) -> None:
+    settings.MIDDLEWARE = []
+    assert status(Client(), url) == 200
+    assert status(Client(), bare) == 404
+
+
+def test_a_deleted_message(api: API, url: str) -> None:
+    Message.objects.get().delete()
+    assert status(Client(), url) == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "disposition"),
+    [
+        ("photo.png", 'inline; filename="photo.png"'),
+        ("dummy.pdf", 'attachment; filename="dummy.pdf"'),
+        ("letter.docx", 'attachment; filename="letter.docx"'),
+    ],
+)
+def test_how_it_is_given_out(api: API, name: str, disposition: str) -> None:
+    payload = api.ok(attachment=upload(name))
+    response, body = fetch(Client(), payload["attachment_url"])
+    assert body == SAMPLES[name]
+    assert response["Content-Type"] == Attachment.objects.get().content_type
+    assert response["Content-Length"] == str(len(body))
+    assert response["Content-Disposition"] == disposition
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert response["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    assert response["Cache-Control"] == "private"
+
+
+def test_head_and_other_methods(api: API, url: str) -> None:
+    response = Client().head(url)
+    assert response.status_code == 200
+    assert not response.streaming, "no byte of the file is read"
+    whole, _body = fetch(Client(), url)
+    assert response.headers == whole.headers
+    assert api.read(Client().post(url), 405)["code"] == "101"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "na me (1).pdf",
+        "отчёт.pdf",
+        "a&b=c#d?e%f.pdf",
+        "it's.pdf",
+        "100%25.pdf",
+        "a+b;c.pdf",
+        "2024\u202fPM.pdf",
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645.pdf",
+        "👨\u200d👩.pdf",
+        'quo"te.pdf',
+    ],
+)
+def test_a_name_survives_its_url(api: API, name: str) -> None:
+    message = Message.objects.send(sender=api.sender, recipient=api.recipient, text="x", upload=upload("dummy.pdf"))
+    Attachment.objects.update(name=name)
+    path = f"/messages/attachment/{message.attachment.pk}/{quote(name)}"
+    _response, body = fetch(Client(), path, HTTP_AUTHORIZATION=f"Api-Key {api.key}")
+    assert body == PDF
+    payload = api.ok(attachment=upload(name, PDF))
+    assert payload["attachment_name"] == name
+    assert urlsplit(payload["attachment_url"]).path.endswith("/" + quote(name))
+    assert fetch(Client(), payload["attachment_url"])[1] == PDF
+
+
+def test_files_are_where_they_should_be(api: API, url: str, attachments_folder: Path) -> None:
+    assert [path.name for path in attachments_folder.iterdir()] == [str(Attachment.objects.get().file).split("/")[1]]

@@ -1,0 +1,134 @@
+"""The wheel in a site of somebody else's: a bare project, as ``startproject`` makes it, and the steps of the README."""
+
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import plain_environment
+
+ROOT = Path(__file__).resolve().parent.parent
+
+CUSTOM_USER = """
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
+from django.db import models
+
+
+class Member(AbstractBaseUser):
+    number = models.AutoField(primary_key=True)
+    email = models.EmailField(unique=True)
+    USERNAME_FIELD = "email"
+    objects = BaseUserManager()
+"""
+
+SEND = """
+import json, os, sys
+os.environ["DJANGO_SETTINGS_MODULE"] = "bare.settings"
+import django
+django.setup()
+from django.contrib.auth import get_user_model
+from django.test import Client
+User = get_user_model()
+one, two = [User.objects.create(**{User.USERNAME_FIELD: name}) for name in ("one@example.com", "two@example.com")]
+answer = Client().post(sys.argv[1] + "api/v2.0/message/send", {
+    "api_key_token": sys.argv[2], "from": one.pk, "to": two.pk, "message": "Test",
+    "attachment": open(sys.argv[3], "rb"),
+}, headers={"Host": "localhost"})
+import ossn_messaging
+print(json.dumps({"answer": answer.json(), "module": ossn_messaging.__file__}))
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    for name in filter(lambda name: (ROOT / name).is_file(), names):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes((ROOT / name).read_bytes())
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder), "."]
+    subprocess.run(command, cwd=source, check=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("installed")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "-t", str(folder), str(wheel)], check=True
+    )
+    return folder
+
+
+def test_what_is_in_the_wheel(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert {name.split("/")[0] for name in names} == {"ossn_messaging", wheel.name.split("-py3")[0] + ".dist-info"}
+    for name in (
+        "py.typed",
+        "migrations/0001_initial.py",
+        "management/commands/ossn_apikey.py",
+        "templates/admin/ossn_messaging/apikey/created.html",
+    ):
+        assert f"ossn_messaging/{name}" in names
+
+
+@pytest.mark.parametrize("prefix", ["/", "/community/"])
+@pytest.mark.parametrize("kind", ["plain", "custom user"])
+def test_a_bare_site_sends_a_message(installed: Path, tmp_path: Path, prefix: str, kind: str) -> None:
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", *arguments],
+            cwd=tmp_path,
+            env=plain_environment(PYTHONPATH=str(installed)),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("-m", "django", "startproject", "bare", ".")
+    settings = tmp_path / "bare/settings.py"
+    text = settings.read_text().replace("INSTALLED_APPS = [", 'INSTALLED_APPS = [\n    "ossn_messaging",')
+    if kind == "custom user":
+        (tmp_path / "members").mkdir()
+        (tmp_path / "members/models.py").write_text(CUSTOM_USER)
+        (tmp_path / "members/__init__.py").touch()
+        text = re.sub(r"    .django\.contrib\.(admin|messages).,\n", "", text)
+        text = re.sub(r"    .django\.contrib\.messages\S+\n", "", text)
+        text = (
+            text.replace('"ossn_messaging",', '"ossn_messaging", "members",') + 'AUTH_USER_MODEL = "members.Member"\n'
+        )
+    settings.write_text(text)
+    (tmp_path / "bare/urls.py").write_text(
+        f'from django.urls import include, path\nurlpatterns = [path("{prefix[1:]}", include("ossn_messaging.urls"))]\n'
+    )
+    if kind == "custom user":
+        run("manage.py", "makemigrations", "members")
+    run("manage.py", "migrate")
+    run("manage.py", "check", "--fail-level", "WARNING")
+    key = run("manage.py", "ossn_apikey", "create", "first").strip()
+    pdf = tmp_path / "dummy.pdf"
+    pdf.write_bytes(b"%PDF-1.4\n%%EOF\n")
+    (tmp_path / "send.py").write_text(SEND)
+    printed = json.loads(run("send.py", prefix, key, str(pdf)))
+    assert printed["module"].startswith(str(installed))
+    answer = printed["answer"]
+    assert answer["code"] == "100", answer
+    assert answer["payload"]["message_from"]["fullname"] == "one@example.com"
+    assert answer["payload"]["attachment_url"].startswith(f"http://localhost{prefix}messages/attachment/1/dummy.pdf?")
+    (stored,) = (tmp_path / "ossn_attachments").rglob("*.pdf")
+    assert stored.read_bytes() == pdf.read_bytes()

@@ -1,0 +1,168 @@
+"""The settings, and what the system checks say of those that can't work."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.checks import CheckMessage, Tags, run_checks
+from django.core.management import call_command
+from django.db import connection, models
+from pytest_django import Settings
+
+from ossn_messaging.checks import check_settings
+from ossn_messaging.conf import Settings as AppSettings
+from ossn_messaging.conf import conf
+
+
+def ids() -> list[str]:
+    messages: list[CheckMessage] = [message for message in run_checks() if message.id.startswith("ossn_messaging.")]  # type: ignore[union-attr]
+    assert all(message.hint for message in messages)
+    return [str(message.id) for message in messages]
+
+
+def test_a_site_that_is_set_up_well(settings: Settings) -> None:
+    assert ids() == []
+    settings.OSSN_MESSAGING = {name: setting.default for name, setting in AppSettings.all().items()}
+    assert ids() == []
+    settings.OSSN_MESSAGING = {
+        "USER_ICON": "tests.site.own_icon",
+        "CAN_SEND": "tests.site.only_to_recipients_named_s",
+        "SITE_URL": "https://example.com",
+        "ATTACHMENT_EXTENSIONS": ["pdf"],
+        "ATTACHMENT_URL_MAX_AGE": None,
+    }
+    assert ids() == []
+
+
+def test_not_a_dict(settings: Settings) -> None:
+    settings.OSSN_MESSAGING = ["ENABLED"]
+    assert ids() == ["ossn_messaging.E001"]
+
+
+def test_an_unknown_key(settings: Settings) -> None:
+    settings.OSSN_MESSAGING = {"ENABLE": True}
+    (error,) = check_settings()
+    assert error.id == "ossn_messaging.E002"
+    assert "'ENABLE'" in error.msg
+    assert "ENABLED" in str(error.hint)
+
+
+WRONG: dict[str, list[Any]] = {
+    "SITE_NAME": [1, "", b"x"],
+    "SITE_URL": ["example.com", "", 1, "http://", "http://[bad", "ftp://example.com"],
+    "ENABLED": [1, "yes", None],
+    "HTTP_STATUS": ["REST", None],
+    "MESSAGE_FORMAT": ["markdown", None],
+    "ALLOW_GET": [0, None],
+    "MAX_MESSAGE_LENGTH": [0, -1, "10", 1.5, True, None],
+    "ATTACHMENT_EXTENSIONS": ["pdf", ["exe"], [1], [["pdf"]], None],
+    "ATTACHMENT_MAX_SIZE": [0, "25M", None],
+    "IMAGE_MAX_PIXELS": [0, None],
+    "ATTACHMENT_URL_MAX_AGE": [0, -1, "1d", True],
+    "USER_ICON": [1, "", len],
+    "CAN_SEND": [1, "", len],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_a_wrong_value(settings: Settings, name: str, value: Any) -> None:
+    settings.OSSN_MESSAGING = {name: value}
+    (error,) = check_settings()
+    assert error.id == "ossn_messaging.E003"
+    assert name in error.msg
+
+
+def test_every_setting_has_wrong_values() -> None:
+    assert list(WRONG) == list(AppSettings.all())
+
+
+@pytest.mark.parametrize("name", ["USER_ICON", "CAN_SEND"])
+@pytest.mark.parametrize("path", ["nothing", "tests.nothing.here", "tests.site.nothing", "tests.site.NOT_CALLABLE"])
+def test_a_path_that_leads_nowhere(settings: Settings, name: str, path: str) -> None:
+    settings.OSSN_MESSAGING = {name: path}
+    assert ids() == ["ossn_messaging.E004"]
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [{"BACKEND": "nothing.here"}, {"BACKEND": "ossn_messaging.storage.LocalAttachmentStorage", "OPTIONS": {"a": 1}}],
+)
+def test_a_storage_that_is_none(settings: Settings, storage: dict[str, Any]) -> None:
+    settings.STORAGES = {**settings.STORAGES, "ossn_messaging": storage}
+    assert ids() == ["ossn_messaging.E005"]
+
+
+def test_no_storage(settings: Settings) -> None:
+    del settings.BASE_DIR
+    assert ids() == ["ossn_messaging.E005"]
+
+
+@pytest.mark.parametrize("name", ["MEDIA_ROOT", "STATIC_ROOT"])
+def test_attachments_where_anyone_could_have_them(settings: Settings, tmp_path: Path, name: str) -> None:
+    setattr(settings, name, str(tmp_path))
+    assert ids() == ["ossn_messaging.E006"]
+
+
+def test_a_user_model_without_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    class User:
+        class _meta:  # noqa: N801
+            pk: Any = models.UUIDField()
+
+    monkeypatch.setattr("ossn_messaging.checks.get_user_model", lambda: User)
+    assert ids() == ["ossn_messaging.E007"]
+    User._meta.pk = models.OneToOneField("auth.User", models.CASCADE)
+    User._meta.pk.remote_field.model = type("Model", (), {})
+    monkeypatch.setattr(models.ForeignKey, "target_field", models.BigAutoField())
+    assert ids() == []
+
+
+def test_the_urls_are_nowhere(settings: Settings) -> None:
+    settings.ROOT_URLCONF = "django.contrib.auth.urls"
+    assert ids() == ["ossn_messaging.W001"]
+
+
+@pytest.mark.django_db
+def test_a_database_that_can_not_return_what_it_inserted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def errors() -> list[CheckMessage]:
+        found = run_checks(tags=[Tags.database], databases=["default"])
+        return [error for error in found if str(error.id).startswith("ossn_messaging.")]
+
+    assert errors() == []
+    monkeypatch.setattr(connection.features, "can_return_columns_from_insert", False)
+    (error,) = errors()
+    assert error.id == "ossn_messaging.E008"
+    assert error.hint
+
+
+def test_settings_are_read_at_the_moment_of_use(settings: Settings) -> None:
+    assert conf.MAX_MESSAGE_LENGTH == 100_000
+    settings.OSSN_MESSAGING = {"MAX_MESSAGE_LENGTH": 7}
+    assert conf.MAX_MESSAGE_LENGTH == 7
+    del settings.OSSN_MESSAGING
+    assert conf.MAX_MESSAGE_LENGTH == 100_000
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("OSSN_MESSAGING={'ENABLED': 'no'}", "(ossn_messaging.E003) OSSN_MESSAGING['ENABLED'] is 'no'."),
+        ("STORAGES={'ossn_messaging': {'BACKEND': 'nothing.here'}}", "(ossn_messaging.E005)"),
+    ],
+)
+def test_wrong_settings_stop_a_start(wrong: str, said: str) -> None:
+    code = (
+        "import django, sys; from django.conf import settings; from tests import settings as plain\n"
+        "values = {name: getattr(plain, name) for name in dir(plain) if name.isupper()}\n"
+        f"settings.configure(**values, {wrong}); django.setup()\n"
+        "from django.core.management import call_command; call_command('check')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert said in done.stderr
+
+
+@pytest.mark.django_db
+def test_the_migrations_are_complete() -> None:
+    call_command("makemigrations", check=True, dry_run=True, verbosity=0)
