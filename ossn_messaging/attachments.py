@@ -1,34 +1,36 @@
 """Which uploads are taken as attachments, judged by their content, and what of them is kept."""
 
-import tempfile
+import hashlib
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.files.base import File
+from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
 from ossn_messaging import documents, pictures
 from ossn_messaging.conf import conf
 from ossn_messaging.exceptions import AttachmentRefused, AttachmentTooLarge
-from ossn_messaging.kinds import BY_EXTENSION, DOCX, Kind
+from ossn_messaging.kinds import BY_EXTENSION, DOCX
+from ossn_messaging.uploads import spool
 
 NAME_MAX_LENGTH = 255
 """In characters, of the client's file name."""
-SPOOL_SIZE = 1024 * 1024
-"""In bytes: a larger picture waits on disk while it is cleaned."""
 
 
 @dataclass(frozen=True)
 class Accepted:
     """An upload that broke no rule, ready to be stored."""
 
-    name: str
+    file: "UploadedFile[Any]"
+    """With the name, the content type and the size that its row will have."""
     extension: str
-    kind: Kind
-    file: "File[Any]"
+    digest: str
+    """SHA-256 of ``file``, in hexadecimal."""
 
 
 UNWANTED = {"Cc", "Cs", "Zl", "Zp"}
@@ -57,7 +59,7 @@ def accepted(upload: "File[Any]") -> Iterator[Accepted]:
     if upload.size > conf.ATTACHMENT_MAX_SIZE:
         raise AttachmentTooLarge
     kind = BY_EXTENSION[extension]
-    with tempfile.SpooledTemporaryFile(max_size=SPOOL_SIZE) as cleaned:
+    with spool() as cleaned:
         try:
             if kind.is_image:
                 pictures.clean(upload, cleaned, kind.picture_format, conf.IMAGE_MAX_PIXELS)
@@ -67,6 +69,29 @@ def accepted(upload: "File[Any]") -> Iterator[Accepted]:
                 documents.check_pdf(upload)
         except ValueError as error:
             raise AttachmentRefused(_("the attachment's content is not what its file name says")) from error
-        file = File(cleaned) if kind.is_image else upload
+        kept = cleaned if kind.is_image else upload
+        size, digest = _measured(File(kept))
+        file = UploadedFile(kept, name, kind.content_type, size)
+        _validate(file)
+        yield Accepted(file, extension, digest)
+
+
+def _measured(file: "File[Any]") -> tuple[int, str]:
+    """Return a file's size in bytes and its SHA-256."""
+    size, digest = 0, hashlib.sha256()
+    file.seek(0)
+    while chunk := file.read(File.DEFAULT_CHUNK_SIZE):
+        size += len(chunk)
+        digest.update(chunk)
+    return size, digest.hexdigest()
+
+
+def _validate(file: "UploadedFile[Any]") -> None:
+    """Ask the site's own validators, each of which may read the file."""
+    for validate in conf.ATTACHMENT_VALIDATORS:
         file.seek(0)
-        yield Accepted(name, extension, kind, file)
+        try:
+            validate(file)
+        except ValidationError as error:
+            raise AttachmentRefused("; ".join(error.messages)) from error
+    file.seek(0)

@@ -16,7 +16,7 @@ from django.db import connections, models
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
-from ossn_messaging.conf import CallableSetting, Settings, configured
+from ossn_messaging.conf import CallableSetting, CallablesSetting, Settings, configured
 from ossn_messaging.storage import ALIAS, LocalAttachmentStorage, attachment_storage
 
 
@@ -52,8 +52,9 @@ def _check_dict() -> list[CheckMessage]:
         value = given.get(name, setting.default)
         if not setting.accepts(value):
             errors.append(_error("E003", f"OSSN_MESSAGING[{name!r}] is {value!r}.", f"It must be {setting.expected}."))
-        elif isinstance(setting, CallableSetting) and value is not None:
-            errors += _check_path(name, value)
+        elif isinstance(setting, CallableSetting | CallablesSetting):
+            for path in setting.paths(value):
+                errors += _check_path(name, path)
     return errors
 
 
@@ -74,6 +75,15 @@ def _check_storage() -> list[CheckMessage]:
         folder = Path(storage.location).resolve() if isinstance(storage, LocalAttachmentStorage) else None
     except (ImproperlyConfigured, InvalidStorageError, ImportError, TypeError) as error:
         return [_error("E005", f"There is no storage for attachments: {error}", hint)]
+    given: object = configured()
+    if isinstance(given, dict) and given.get("X_ACCEL_REDIRECT") and folder is None:
+        return [
+            _error(
+                "E009",
+                "OSSN_MESSAGING['X_ACCEL_REDIRECT'] is set, and attachments are not on the local disk.",
+                "nginx gives out what a LocalAttachmentStorage keeps; without it, leave the setting out.",
+            )
+        ]
     return [
         _error(
             "E006",

@@ -45,6 +45,25 @@ class CallableSetting(Setting[Callable[..., Any] | None]):
         path = configured().get(self.name)
         return None if path is None else import_string(path)
 
+    def paths(self, value: Any) -> Collection[str]:
+        """Return the dotted paths of an accepted value."""
+        return () if value is None else (value,)
+
+
+class CallablesSetting(Setting[Collection[Callable[..., Any]]]):
+    """Dotted paths to callables of the site."""
+
+    def __init__(self) -> None:
+        super().__init__((), _are_texts, "a list of dotted paths to callables")
+
+    def __get__(self, instance: object, owner: type | None = None) -> Collection[Callable[..., Any]]:
+        return [import_string(path) for path in configured().get(self.name, self.default)]
+
+    def paths(self, value: Any) -> Collection[str]:
+        """Return the dotted paths of an accepted value."""
+        paths: Collection[str] = value
+        return paths
+
 
 def _is_bool(value: Any) -> bool:
     return isinstance(value, bool)
@@ -65,10 +84,18 @@ def _is_url_or_none(value: Any) -> bool:
         return False
 
 
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(item, str) and item for item in value)
+
+
 def _are_extensions(value: Any) -> bool:
     return isinstance(value, list | tuple | set | frozenset) and all(
         isinstance(item, str) and item in kinds.BY_EXTENSION for item in value
     )
+
+
+def _is_location_or_none(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value.startswith("/") and value.endswith("/"))
 
 
 class Settings:
@@ -86,10 +113,14 @@ class Settings:
     )
     ATTACHMENT_MAX_SIZE = Setting(25 * 1024 * 1024, _is_positive, "a whole number of bytes above 0")
     IMAGE_MAX_PIXELS = Setting(50_000_000, _is_positive, "a whole number of pixels above 0")
+    ATTACHMENT_VALIDATORS = CallablesSetting()
     ATTACHMENT_URL_MAX_AGE = Setting[int | None](
         24 * 60 * 60,
         lambda value: value is None or _is_positive(value),
         "a whole number of seconds above 0, or None for URLs without a signature",
+    )
+    X_ACCEL_REDIRECT = Setting[str | None](
+        None, _is_location_or_none, "the path of an internal location of nginx, with / at both ends, or None"
     )
     USER_ICON = CallableSetting()
     CAN_SEND = CallableSetting()

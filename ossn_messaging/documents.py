@@ -1,59 +1,180 @@
-"""Whether a PDF or a DOCX is one, by its content. All functions raise ``ValueError`` where it is not."""
+"""Whether a PDF or a DOCX is one, by opening it. All functions raise ``ValueError`` where it is not."""
 
+import posixpath
+import re
 import zipfile
-from pathlib import PurePosixPath
-from typing import IO
+from typing import IO, Any
 from xml.etree import ElementTree
+
+from django.core.files.base import File
 
 from ossn_messaging import kinds
 
 PDF_TRAILER_REACH = 1024
 """How far from the end ``%%EOF`` may stand, in bytes (PDF Reference 1.7, appendix H, note 18)."""
-CONTENT_TYPES = "[Content_Types].xml"
-CONTENT_TYPES_MAX_SIZE = 1024 * 1024
-"""In bytes, unpacked; Word's own are of a few thousand."""
-MAIN_PART = f"{kinds.DOCX.content_type}.main+xml"
-"""The content type of the main part of a document without macros (ECMA-376 part 1, 11.3.10)."""
-
-
-class NoDoctype(ElementTree.TreeBuilder):
-    """A part of a package has no DOCTYPE (ECMA-376 part 2, on the use of XML), and so no entities to blow it up."""
-
-    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        raise ValueError("a DOCTYPE has no place here")
+PDF_MAX_OBJECTS = 500_000
+"""How many a compressed table may list; pypdf keeps them all in memory."""
 
 
 def check_pdf(file: IO[bytes]) -> None:
-    """Raise ``ValueError`` unless ``file`` begins and ends as a PDF does."""
+    """Raise ``ValueError`` unless ``file`` begins and ends as a PDF does, and pypdf, where it is installed, opens it.
+
+    What is encrypted is not decrypted, and only seen to be so.
+    """
     file.seek(0)
     begins = file.read(5) == b"%PDF-"
     size = file.seek(0, 2)
     file.seek(max(0, size - PDF_TRAILER_REACH))
     if not begins or b"%%EOF" not in file.read():
         raise ValueError("not a PDF")
+    try:
+        from pypdf import PdfReader
+    except ImportError:  # the extra ``documents``
+        return
+    try:
+        reader = PdfReader(file, xref_stream_maximum_entries=PDF_MAX_OBJECTS)
+        if not reader.is_encrypted:
+            reader.root_object["/Pages"].get_object()
+    # pypdf answers a broken file with its own errors, and with whatever its code ran into
+    except Exception as error:
+        raise ValueError("not a PDF that can be opened") from error
+
+
+# The rules of a package are those of ECMA-376, part 2 (Open Packaging Conventions).
+
+CONTENT_TYPES = "[Content_Types].xml"
+RELATIONSHIPS = "_rels/.rels"
+MAIN_RELATIONSHIPS = {
+    "http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument",
+    "http://purl.oclc.org/ooxml/officeDocument/relationships/officeDocument",
+}
+"""Those that lead to the main part (ECMA-376, part 1, 11.3.10, in the transitional and the strict form)."""
+MAIN_TYPE = f"{kinds.DOCX.content_type}.main+xml"
+"""The content type of a main part without macros (the same place)."""
+MAIN_ROOTS = {
+    "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}document",
+    "{http://purl.oclc.org/ooxml/wordprocessingml/main}document",
+}
+MACRO_TYPE = re.compile("macroenabled|vba", re.IGNORECASE)
+"""What the content types of documents and parts with macros hold ([MS-OFFMACRO2], 2.2)."""
+MACRO_PARTS = {"vbaproject.bin", "vbadata.xml"}
+CLIMBS_OUT = re.compile(r"[/\\]|[a-z]:|.*\\|(.*/)?\.\.(/|$)", re.DOTALL)
+"""The names that would leave the folder into which a package is unpacked, on one system or another."""
+
+MAX_ENTRIES = 5_000
+MAX_UNPACKED = 256 * 1024 * 1024
+"""In bytes, of all entries together."""
+MAX_RATIO = 100
+"""How many times its packed size an entry may have, unless it is small."""
+SMALL = 1024 * 1024
+"""In bytes. No part of more is read into memory whole, nor a longer list of entries."""
+BLOCK_SIZE = 64 * 1024
+
+
+class CautiousFile(File):  # type: ignore[type-arg]
+    """Is not read much of at once: to ``zipfile`` the list of entries is one piece, however long it is."""
+
+    def read(self, size: int = -1) -> bytes:
+        if size > SMALL:
+            raise ValueError("the list of entries is too long")
+        data: bytes = super().read(size)
+        return data
+
+
+class NoDoctype(ElementTree.TreeBuilder):
+    """A part of a package has no DOCTYPE, and so no entities to blow it up."""
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        raise ValueError("a DOCTYPE has no place here")
+
+
+class OnlyTheRoot(NoDoctype):
+    """Keeps of a part of any size no more than the name of its root."""
+
+    root = ""
+
+    def start(self, tag: str, attrs: dict[str, str]) -> ElementTree.Element:  # type: ignore[override]
+        self.root = self.root or tag
+        return ElementTree.Element(tag)
+
+    def data(self, data: str | bytes) -> None: ...
+
+    def end(self, tag: str) -> ElementTree.Element:
+        return ElementTree.Element(tag)
+
+    def close(self) -> str:  # type: ignore[override]
+        return self.root
 
 
 def check_docx(file: IO[bytes]) -> None:
-    """Raise ``ValueError`` unless ``file`` is a package whose main part is a word-processing document."""
-    file.seek(0)
-    if file.read(4) != b"PK\x03\x04":
-        raise ValueError("not a zip file")
+    """Raise ``ValueError`` unless ``file`` is a whole package whose main part is a document without macros.
+
+    Before anything is unpacked, its entries are counted and what they would unpack to is summed up.
+    """
     try:
-        with zipfile.ZipFile(file) as package:
-            names = [name.lower() for name in package.namelist()]  # part names are compared so (ECMA-376 part 2)
-            if package.getinfo(CONTENT_TYPES).file_size > CONTENT_TYPES_MAX_SIZE:
-                raise ValueError("the list of content types is too large")
-            with package.open(CONTENT_TYPES) as part:
-                content_types = part.read(CONTENT_TYPES_MAX_SIZE + 1)
+        with zipfile.ZipFile(CautiousFile(file)) as package:
+            entries = package.infolist()
+            _check_entries(entries)
+            if sum(entry.compress_size for entry in entries) > file.seek(0, 2):
+                raise ValueError("its entries overlap")
+            _check_parts(package, {entry.filename.lower(): entry for entry in entries})
+            if package.testzip():
+                raise ValueError("an entry is damaged")
     # zipfile answers a broken package with whatever its code ran into: BadZipFile, zlib.error, RuntimeError...
     except Exception as error:
-        raise ValueError("not a readable package") from error
-    try:
-        parts = ElementTree.fromstring(content_types, ElementTree.XMLParser(target=NoDoctype()))  # noqa: S314
-    except ElementTree.ParseError as error:
-        raise ValueError("the list of content types is not XML") from error
-    overrides = {part.get("PartName", "").lower(): part.get("ContentType") for part in parts}
-    defaults = {f".{part.get('Extension', '').lower()}": part.get("ContentType") for part in parts}
-    types = (overrides.get(f"/{name}", defaults.get(PurePosixPath(name).suffix)) for name in names)
-    if MAIN_PART not in types:
-        raise ValueError("no main part of a word-processing document")
+        raise ValueError("not a document") from error
+
+
+def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
+    """Check what the package says of its entries."""
+    names = [entry.filename.lower() for entry in entries]
+    if not 0 < len(entries) <= MAX_ENTRIES or len(set(names)) != len(names):
+        raise ValueError("too many entries, or two under one name")
+    if min(entry.header_offset for entry in entries):
+        raise ValueError("something stands before the package")
+    for name, entry in zip(names, entries, strict=True):
+        if CLIMBS_OUT.match(name):
+            raise ValueError("an entry climbs out")
+        if posixpath.basename(name) in MACRO_PARTS:
+            raise ValueError("it has macros")
+        if entry.file_size > max(SMALL, MAX_RATIO * entry.compress_size):
+            raise ValueError("an entry is packed too tightly")
+    if sum(entry.file_size for entry in entries) > MAX_UNPACKED:
+        raise ValueError("it would unpack to too much")
+
+
+def _check_parts(package: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo]) -> None:
+    """Check the types of the parts, and that the main one is a document of word processing."""
+    types = _parse_small(package, entries[CONTENT_TYPES.lower()])
+    if any(MACRO_TYPE.search(part.get("ContentType", "")) for part in types):
+        raise ValueError("it has macros")
+    targets = [
+        posixpath.normpath(posixpath.join("/", relationship.get("Target", "").lower()))
+        for relationship in _parse_small(package, entries[RELATIONSHIPS])
+        if relationship.get("Type") in MAIN_RELATIONSHIPS
+    ]
+    if len(targets) != 1:
+        raise ValueError("no main part, or more than one")
+    (main,) = targets
+    by_name = {part.get("PartName", "").lower(): part.get("ContentType") for part in types}
+    by_suffix = {f".{part.get('Extension', '').lower()}": part.get("ContentType") for part in types}
+    if by_name.get(main, by_suffix.get(posixpath.splitext(main)[1])) != MAIN_TYPE:
+        raise ValueError("the main part is not a document of word processing")
+    if _parse(package, entries[main[1:]], OnlyTheRoot()) not in MAIN_ROOTS:
+        raise ValueError("the main part is not what its type says")
+
+
+def _parse_small(package: zipfile.ZipFile, entry: zipfile.ZipInfo) -> ElementTree.Element:
+    if entry.file_size > SMALL:
+        raise ValueError("a part that is read whole is too large")
+    element: ElementTree.Element = _parse(package, entry, NoDoctype())
+    return element
+
+
+def _parse(package: zipfile.ZipFile, entry: zipfile.ZipInfo, target: NoDoctype) -> Any:
+    """Parse a part and return what ``target`` makes of it."""
+    parser = ElementTree.XMLParser(target=target)  # noqa: S314
+    with package.open(entry) as part:
+        while block := part.read(BLOCK_SIZE):
+            parser.feed(block)
+    return parser.close()

@@ -45,6 +45,8 @@ def failure(request: HttpRequest, exception: Exception) -> Response:
     error = _protocol_error(exception)
     status = error.rest_status if conf.HTTP_STATUS == "rest" else error.ossn_status
     response = _answer(request, False, error.code, str(error), status)
+    for name, value in error.headers.items():
+        response[name] = value
     if error.ossn_status >= 500:
         _log(request, error, exception)
     # Django's own record of it has the request, and a report made from that its parameters, the key among them.

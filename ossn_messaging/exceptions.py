@@ -4,6 +4,8 @@ Each class stands for one row of the tables in the API document and its contract
 the HTTP status, which is 200 wherever the protocol has a code of its own, unless ``HTTP_STATUS`` is ``"rest"``.
 """
 
+from collections.abc import Mapping
+
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -20,6 +22,8 @@ class MessagingError(Exception):
     rest_status: int = 400
     """The HTTP status with ``HTTP_STATUS = "rest"``."""
     text: str = "Message send failed"
+    headers: Mapping[str, str] = {}
+    """What HTTP wants beside the status."""
 
     def __str__(self) -> str:
         return self.text
@@ -169,6 +173,24 @@ class ReadFailed(MessagingError):
 
     ossn_status = rest_status = 503
     text = "The attachment can't be read now, try again later"
+
+
+class PreconditionFailed(MessagingError):
+    """The file is not the one that the request's ``If-Match`` or ``If-Unmodified-Since`` names."""
+
+    ossn_status = rest_status = 412
+    text = "The attachment is not the one that the request names"
+
+
+class RangeNotSatisfiable(MessagingError):
+    """The file has none of the bytes that the request asks for (RFC 9110, 15.5.17). ``size`` is in bytes."""
+
+    ossn_status = rest_status = 416
+    text = "The attachment has no such bytes"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.headers = {"Content-Range": f"bytes */{size}"}
 
 
 class ServerError(MessagingError):

@@ -15,6 +15,11 @@ class Kind:
     def is_image(self) -> bool:
         return bool(self.picture_format)
 
+    @property
+    def disposition(self) -> str:
+        """How a browser is to take it (RFC 6266, 4.2)."""
+        return "inline" if self.is_image else "attachment"
+
 
 JPEG = Kind("image/jpeg", "JPEG")
 PNG = Kind("image/png", "PNG")

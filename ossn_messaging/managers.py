@@ -26,7 +26,7 @@ from ossn_messaging.exceptions import (
     UserNotFound,
 )
 from ossn_messaging.signals import message_sent
-from ossn_messaging.storage import attachment_storage, discard
+from ossn_messaging.storage import FOLDER, attachment_storage, discard
 
 if TYPE_CHECKING:
     from ossn_messaging.models import APIKey, Attachment, Conversation, Message  # noqa: F401, in the bases below
@@ -147,10 +147,9 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
 
 @dataclass
 class StoredFile:
-    """A file on its storage that waits for its row. ``size`` is in bytes."""
+    """A file on its storage that waits for its row."""
 
     name: str
-    size: int
     accepted: attachments.Accepted
     using: str = ""
     """The database in which it has its row, which is still to be committed; empty as long as it has none."""
@@ -162,9 +161,10 @@ class StoredFile:
         message.attachment = Attachment(
             message=message,
             file=self.name,
-            name=self.accepted.name,
-            content_type=self.accepted.kind.content_type,
-            size=self.size,
+            name=str(self.accepted.file.name),
+            content_type=str(self.accepted.file.content_type),
+            size=self.accepted.file.size or 0,
+            digest=self.accepted.digest,
         )
         message.attachment.save(using=using, force_insert=True)
         self.using = using
@@ -177,14 +177,13 @@ class AttachmentManager(models.Manager["Attachment"]):
 
         Raises ``StoreFailed`` where the storage fails, whatever that raised.
         """
-        name = f"attachment/{secrets.token_hex(16)}.{accepted.extension}"
-        size = accepted.file.size
+        name = f"{FOLDER}/{secrets.token_hex(16)}.{accepted.extension}"
         try:
             name = attachment_storage().save(name, accepted.file)
         except Exception as error:
             discard(name)
             raise StoreFailed from error
-        stored = StoredFile(name, size, accepted)
+        stored = StoredFile(name, accepted)
         try:
             yield stored
         except BaseException:

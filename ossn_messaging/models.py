@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from ossn_messaging.conversations import ConversationQuerySet
 from ossn_messaging.fields import AttachmentField
 from ossn_messaging.keys import APIKeyManager
-from ossn_messaging.kinds import BY_CONTENT_TYPE
+from ossn_messaging.kinds import BY_CONTENT_TYPE, Kind
 from ossn_messaging.managers import AttachmentManager, MessageManager
 
 if TYPE_CHECKING:
@@ -77,6 +77,11 @@ class Message(models.Model):
             ]
         )
 
+    @property
+    def is_deleted(self) -> bool:
+        """Whether both sides have deleted it."""
+        return self.deleted_by_sender and self.deleted_by_recipient
+
     def is_visible_to(self, user: "AbstractBaseUser | AnonymousUser") -> bool:
         """Whether ``user`` is its sender or recipient and has not deleted it."""
         return any(user_id == user.pk and not deleted for user_id, _other_id, deleted in self.sides())
@@ -141,6 +146,8 @@ class Attachment(models.Model):
     content_type = models.CharField(_("content type"), max_length=100)
     size = models.PositiveBigIntegerField(_("size"))
     """In bytes, on the storage."""
+    digest = models.CharField(max_length=64, editable=False)
+    """SHA-256 of the file on the storage, in hexadecimal."""
 
     objects = AttachmentManager()
 
@@ -152,8 +159,8 @@ class Attachment(models.Model):
         return self.name
 
     @property
-    def is_image(self) -> bool:
-        return BY_CONTENT_TYPE[self.content_type].is_image
+    def kind(self) -> Kind:
+        return BY_CONTENT_TYPE[self.content_type]
 
     def is_open_to(self, user: "AbstractBaseUser | AnonymousUser") -> bool:
         """Whether ``user`` may read it by being who they are (contract, "Attachment")."""

@@ -5,7 +5,6 @@ end that never came. With a message that would be to store half of it, so here e
 """
 
 import json
-import tempfile
 from collections.abc import Mapping
 from os import SEEK_END
 from typing import IO, Any, cast
@@ -25,18 +24,18 @@ from rest_framework.request import Request
 
 from ossn_messaging.attachments import clean_name
 from ossn_messaging.exceptions import LengthRequired, RequestTooLarge
+from ossn_messaging.uploads import SPOOL_SIZE, LimitedUploadHandler, max_body_size, spool
 
 Context = Mapping[str, Any]
 
-PARAMETERS = {"api_key_token", "from", "to", "message", "attachment"}
-SPOOL_SIZE = 1024 * 1024
-"""In bytes: a larger body of unknown length waits on disk."""
+TEXTS = {"api_key_token", "from", "to", "message"}
+PARAMETERS = {*TEXTS, "attachment"}
 
 
-def take_chunked(request: HttpRequest, max_size: int) -> IO[bytes] | None:
+def take_chunked(request: HttpRequest) -> IO[bytes] | None:
     """Make a body that came in chunks one whose length is known; Django would take it for empty.
 
-    Returns a file for the caller to close, where one was needed. Raises ``RequestTooLarge`` over ``max_size`` bytes,
+    Returns a file for the caller to close, where one was needed. Raises ``RequestTooLarge`` over ``max_body_size()``,
     ``ParseError`` where it ends too early, and ``LengthRequired`` where the server does not tell its end.
     """
     if request.META.get("CONTENT_LENGTH"):
@@ -50,7 +49,8 @@ def take_chunked(request: HttpRequest, max_size: int) -> IO[bytes] | None:
         return None
     if not request.META.get("wsgi.input_terminated"):
         raise LengthRequired
-    body = tempfile.SpooledTemporaryFile(max_size=SPOOL_SIZE)
+    max_size = max_body_size()
+    body = spool()
     try:
         while chunk := request.META["wsgi.input"].read(min(SPOOL_SIZE, max_size + 1 - body.tell())):
             body.write(chunk)
@@ -63,7 +63,7 @@ def take_chunked(request: HttpRequest, max_size: int) -> IO[bytes] | None:
     request.META["CONTENT_LENGTH"] = str(body.tell())
     body.seek(0)
     request._stream = cast("Any", body)
-    return cast("IO[bytes]", body)
+    return body
 
 
 def query_of(request: HttpRequest) -> QueryDict:
@@ -159,8 +159,7 @@ class MultiPartParser(BaseParser):
         try:
             media_type, semicolon, rest = request.META["CONTENT_TYPE"].partition(";")
             meta = {**request.META, "CONTENT_TYPE": f"{media_type.lower()}{semicolon}{rest}"}
-            parser = _ExactMultiPartParser(meta, stream, list(request.upload_handlers))
-            return DataAndFiles(*parser.parse())
+            return DataAndFiles(*_ExactMultiPartParser(meta, stream).parse())
         except (MultiPartParserError, UnicodeError, TooManyFieldsSent, TooManyFilesSent, UnreadablePostError) as error:
             raise ParseError from error
 
@@ -171,15 +170,28 @@ class _ExactMultiPartParser(DjangoMultiPartParser):
     It reads texts as Latin-1, which keeps their bytes, for Django's decoding puts U+FFFD for what it can't read.
     """
 
-    def __init__(self, meta: dict[str, Any], stream: IO[bytes], upload_handlers: list[Any]) -> None:
+    def __init__(self, meta: dict[str, Any], stream: IO[bytes]) -> None:
+        self.handler = LimitedUploadHandler()
         self.delimiters = _DelimiterCounter(stream)
-        super().__init__(meta, self.delimiters, upload_handlers, "latin-1")  # type: ignore[arg-type]
+        super().__init__(meta, self.delimiters, [self.handler], "latin-1")  # type: ignore[arg-type]
         self.delimiters.delimiter = b"--" + self._boundary  # type: ignore[attr-defined]
 
     def parse(self) -> tuple[QueryDict, MultiValueDict[str, Any]]:
-        post, files = super().parse()
+        try:
+            return self._parse_exactly(*super().parse())
+        except BaseException:
+            self.handler.close()
+            raise
+
+    def _parse_exactly(
+        self, post: QueryDict, files: MultiValueDict[str, Any]
+    ) -> tuple[QueryDict, MultiValueDict[str, Any]]:
         taken = sum(len(values) for source in (post, files) for _name, values in source.lists())
-        if not self.delimiters.closed or taken != self.delimiters.count - 1:
+        if self.handler.stopped:
+            if not set(post) >= TEXTS:  # they may follow the file, and what they say is not known
+                raise RequestTooLarge
+            files.appendlist(self.handler.field_name, self.handler.file_complete(self.handler.size))
+        elif not self.delimiters.closed or taken != self.delimiters.count - 1:
             raise MultiPartParserError
         exact = QueryDict(mutable=True)
         for name, values in post.lists():

@@ -1,20 +1,63 @@
 """Attachments in a bucket of S3, or of any server that speaks its protocol (extra ``s3``)."""
 
+from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
 from storages.backends.s3 import S3Storage
+
+from ossn_messaging.kinds import BY_EXTENSION
+from ossn_messaging.storage import Listed
+
+CONNECT_TIMEOUT = 3
+"""In seconds."""
+READ_TIMEOUT = 5
+"""In seconds, for each answer."""
+ATTEMPTS = 2
+MULTIPART_THRESHOLD = 5 * 1024**3
+"""In bytes, the most that S3 takes at once. The parts of an upload that was cut off would stay and be paid for."""
 
 
 class S3AttachmentStorage(S3Storage):  # type: ignore[misc]
     """django-storages' ``S3Storage``, with what an attachment needs: nothing public and nothing overwritten.
 
     It takes that class's options, such as ``bucket_name``, ``endpoint_url``, ``access_key`` and ``secret_key``. Those
-    that would make objects public, which a site may have set for its media, do not count.
+    that would make objects public, or their URLs, which a site may have set for its media, do not count. A file is sent
+    as it is read; a server that does not answer is given up after seconds, unless ``client_config`` says otherwise.
     """
 
     object_parameters: dict[str, Any]
+    client_config: Config
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{**options, "default_acl": None, "file_overwrite": False})
+        private = {"default_acl": None, "file_overwrite": False, "custom_domain": None, "querystring_auth": True}
+        transfer = TransferConfig(multipart_threshold=MULTIPART_THRESHOLD, use_threads=False)
+        defaults = {"transfer_config": transfer, "signature_version": "s3v4"}
+        super().__init__(**{**defaults, **options, **private, "gzip": False})
         given: dict[str, Any] = self.object_parameters
         self.object_parameters = {name: value for name, value in given.items() if name != "ACL"}
+        impatient = Config(
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+        )
+        self.client_config = impatient.merge(self.client_config)
+
+    def get_object_parameters(self, name: str) -> dict[str, Any]:
+        kind = BY_EXTENSION.get(PurePosixPath(name).suffix.removeprefix("."))
+        own = {"ContentType": kind.content_type, "ContentDisposition": kind.disposition} if kind else {}
+        return {**self.object_parameters, **own}
+
+    def presigned_url(self, name: str, *, method: str, max_age: int, content_type: str, disposition: str) -> str:
+        """Return a URL that opens a file for ``max_age`` seconds, with these headers in what its signature covers."""
+        headers = {"ResponseContentType": content_type, "ResponseContentDisposition": disposition}
+        url: str = self.url(name, parameters=headers, expire=max_age, http_method=method)
+        return url
+
+    def list_files(self, folder: str) -> Iterator[Listed]:
+        """Yield the files in a folder and those below it."""
+        location = self._normalize_name("")
+        for entry in self.bucket.objects.filter(Prefix=f"{self._normalize_name(folder)}/"):
+            yield Listed(entry.key.removeprefix(location), entry.size, entry.last_modified)

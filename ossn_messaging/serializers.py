@@ -57,7 +57,7 @@ def sent_object(
         payload |= {
             "attachment_guid": str(attachment.pk),
             "attachment_name": attachment.name,
-            "type_of_attachment": "image" if attachment.is_image else "file",
+            "type_of_attachment": "image" if attachment.kind.is_image else "file",
             "attachment_url": attachment_url(request, attachment),
         }
     return payload

@@ -3,23 +3,28 @@
 import logging
 import os
 import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage, Storage, storages
 
 if TYPE_CHECKING:
     from ossn_messaging.s3 import S3AttachmentStorage
 
-__all__ = ["ALIAS", "LocalAttachmentStorage", "S3AttachmentStorage", "attachment_storage", "discard"]
+__all__ = ["ALIAS", "FOLDER", "LocalAttachmentStorage", "S3AttachmentStorage", "attachment_storage", "discard"]
 
 logger = logging.getLogger(__name__)
 
 ALIAS = "ossn_messaging"
-DEFAULT_FOLDER = "ossn_attachments"
+DEFAULT_LOCATION = "ossn_attachments"
+FOLDER = "attachment"
+"""Where on their storage all attachments are (contract, "Attachment")."""
 
 
 def attachment_storage() -> Storage:
@@ -36,6 +41,36 @@ def discard(name: str) -> None:
         attachment_storage().delete(name)
     except Exception:
         logger.exception("The file %s could not be removed from its storage.", name)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A file that is on a storage, whether it has a row or not."""
+
+    name: str
+    size: int
+    """In bytes."""
+    modified_at: datetime
+
+
+def list_files(storage: Storage, folder: str = FOLDER) -> Iterator[Listed]:
+    """Yield the files in a folder of any storage that can list them.
+
+    A storage with a method of this name, which takes the folder, is asked for them at once; else each is asked about.
+    """
+    if hasattr(storage, "list_files"):
+        yield from storage.list_files(folder)
+        return
+    try:
+        folders, files = storage.listdir(folder)
+    except FileNotFoundError:
+        return
+    for name in files:
+        path = f"{folder}/{name}"
+        modified_at = storage.get_modified_time(path)
+        yield Listed(path, storage.size(path), modified_at if modified_at.tzinfo else modified_at.astimezone(UTC))
+    for name in folders:
+        yield from list_files(storage, f"{folder}/{name}")
 
 
 class LocalAttachmentStorage(FileSystemStorage):
@@ -56,11 +91,30 @@ class LocalAttachmentStorage(FileSystemStorage):
         base = getattr(settings, "BASE_DIR", None)
         if base is None:
             raise ImproperlyConfigured(f'STORAGES["{ALIAS}"] or BASE_DIR must say where attachments are kept.')
-        return os.path.join(base, DEFAULT_FOLDER)
+        return os.path.join(base, DEFAULT_LOCATION)
 
     @property
     def location(self) -> str:
         return os.path.abspath(self.base_location)
+
+    def path(self, name: str) -> str:
+        """Return where a file is; raises ``SuspiciousFileOperation`` where that is outside, be it by a symlink."""
+        path = super().path(name)
+        if not Path(path).resolve().is_relative_to(Path(self.location).resolve()) or Path(path).is_symlink():
+            raise SuspiciousFileOperation(f"{name} leads out of the folder of attachments.")
+        return path
+
+    def list_files(self, folder: str) -> Iterator[Listed]:
+        """Yield the files in a folder and those below it, the unfinished among them."""
+        for parent, _folders, files in os.walk(self.path(folder)):
+            for name in files:
+                path = Path(parent, name)
+                try:
+                    status = path.lstat()
+                except FileNotFoundError:  # finished or removed meanwhile
+                    continue
+                modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
+                yield Listed(path.relative_to(self.location).as_posix(), status.st_size, modified_at)
 
     def url(self, name: str | None) -> str:
         raise ValueError("Attachments have no URL of their own; the app's view gives them out.")

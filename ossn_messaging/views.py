@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import IO, Any, cast
 
-from django.core.exceptions import SuspiciousOperation
 from django.core.files.base import File
+from django.db import Error as DatabaseAPIError
 from django.db import connections, transaction
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.datastructures import MultiValueDict
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
@@ -20,8 +20,9 @@ from rest_framework.views import APIView
 from ossn_messaging import icons, links
 from ossn_messaging.authentication import APIKeyAuthentication
 from ossn_messaging.conf import conf
+from ossn_messaging.downloads import give_out
 from ossn_messaging.envelope import EnvelopeRenderer, NoNegotiation, failure, success
-from ossn_messaging.exceptions import AttachmentRefused, MessagingDisabled, ReadFailed
+from ossn_messaging.exceptions import AttachmentRefused, MessagingDisabled, MessagingError, ReadFailed
 from ossn_messaging.managers import clean_text
 from ossn_messaging.models import APIKey, Attachment, Message
 from ossn_messaging.parsers import FormParser, JSONParser, MultiPartParser, query_of, take_chunked
@@ -29,8 +30,6 @@ from ossn_messaging.serializers import sent_object, user_object
 from ossn_messaging.users import find_pair
 
 CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
-BODY_OVERHEAD = 4 * 1024 * 1024
-"""How many bytes a body may have beside its attachment."""
 
 
 def outside_transactions(dispatch: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,7 +102,7 @@ class Endpoint(EnvelopeView):
 
     def perform_authentication(self, request: Request) -> None:
         try:
-            self.body = take_chunked(request._request, conf.ATTACHMENT_MAX_SIZE + BODY_OVERHEAD)
+            self.body = take_chunked(request._request)
             body = cast("MultiValueDict[str, Any]", request.data)
             self.given = MultiValueDict(query_of(request._request).lists())
             self.given.update(body)
@@ -167,22 +166,14 @@ class AttachmentFile(EnvelopeView):
     def get(self, request: Request, guid: int, name: str) -> HttpResponseBase:
         try:
             attachment = self.find(request, guid, name)
-            file = attachment.file.open()
-        except (drf.APIException, Http404, SuspiciousOperation):
-            raise
-        except Exception as error:
+        except DatabaseAPIError as error:
             raise ReadFailed from error
-        response = FileResponse(
-            file, as_attachment=not attachment.is_image, filename=attachment.name, content_type=attachment.content_type
-        )
-        response["Content-Length"] = attachment.size
-        response["Cache-Control"] = "private"
-        response["Content-Security-Policy"] = "default-src 'none'; sandbox"
-        response["X-Content-Type-Options"] = "nosniff"
-        if request.method == "HEAD":
-            response.close()
-            return HttpResponse(headers=response.headers)
-        return response
+        try:
+            return give_out(request._request, attachment)
+        except MessagingError:
+            raise
+        except Exception as error:  # each storage has its own
+            raise ReadFailed from error
 
     def find(self, request: Request, guid: int, name: str) -> Attachment:
         """Return the attachment if the request has a valid signature, a user who may read it, or an API key.
@@ -195,7 +186,7 @@ class AttachmentFile(EnvelopeView):
         key = APIKeyAuthentication().get_key(request)
         has_key = bool(key and APIKey.objects.find(key))
         attachment = Attachment.objects.select_related("message").filter(pk=guid).first()
-        if attachment is None or attachment.name != name:
+        if attachment is None or attachment.name != name or attachment.message.is_deleted:
             raise Http404
         if has_key or links.opens(signature, attachment) or (user is not None and attachment.is_open_to(user)):
             return attachment

@@ -15,15 +15,47 @@ DOCUMENT = (
     """<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body/></w:document>"""
 )
 
-PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
+
+def pdf(*objects: bytes) -> bytes:
+    """Return a PDF of one empty page, with ``objects`` after its own three."""
+    own = (b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>", b"<</Type/Page/Parent 2 0 R>>")
+    file, offsets = b"%PDF-1.4\n", []
+    for number, content in enumerate(own + objects, 1):
+        offsets.append(len(file))
+        file += b"%d 0 obj%sendobj\n" % (number, content)
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    size = len(offsets) + 1
+    end = b"trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % (size, len(file))
+    return file + b"xref\n0 %d\n0000000000 65535 f \n" % size + table + end
 
 
-def docx(content_types: str | bytes = CONTENT_TYPES, document: str | None = DOCUMENT) -> bytes:
+PDF = pdf()
+
+
+RELATIONSHIPS = """<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
+<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1"
+ Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument"
+ Target="word/document.xml"/></Relationships>"""
+
+
+def docx(
+    content_types: str | bytes = CONTENT_TYPES,
+    relationships: str = RELATIONSHIPS,
+    document: str | None = DOCUMENT,
+    **others: str | bytes,
+) -> bytes:
+    """Return a package; ``others`` are parts by their names, such as ``**{"word/media/a.png": b"..."}``."""
     file = io.BytesIO()
+    parts = {
+        "[Content_Types].xml": content_types,
+        "_rels/.rels": relationships,
+        "word/document.xml": document,
+        **others,
+    }
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as package:
-        package.writestr("[Content_Types].xml", content_types)
-        if document is not None:
-            package.writestr("word/document.xml", document)
+        for name, content in parts.items():
+            if content is not None:
+                package.writestr(name, content)
     return file.getvalue()
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import FormParser, JSONParser
@@ -42,6 +43,11 @@ def own_icon(user: Any, size: str, request: Any) -> str | None:
 
 def only_to_recipients_named_s(sender: Any, recipient: Any, api_key: Any) -> bool:
     return bool(recipient.first_name.startswith("S"))
+
+
+def no_drafts(file: Any) -> None:
+    if b"DRAFT" in file.read():
+        raise ValidationError("%(name)s is a draft", params={"name": file.name})
 
 
 NOT_CALLABLE = "text"

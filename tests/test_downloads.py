@@ -177,7 +177,7 @@ def test_how_it_is_given_out(api: API, name: str, disposition: str) -> None:
     assert response["Content-Disposition"] == disposition
     assert response["X-Content-Type-Options"] == "nosniff"
     assert response["Content-Security-Policy"] == "default-src 'none'; sandbox"
-    assert response["Cache-Control"] == "private"
+    assert response["Cache-Control"] == "private, no-cache"
 
 
 def test_head_and_other_methods(api: API, url: str) -> None:

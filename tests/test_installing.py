@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import plain_environment
+from tests.files import PDF
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -122,7 +123,7 @@ def test_a_bare_site_sends_a_message(installed: Path, tmp_path: Path, prefix: st
     run("manage.py", "check", "--fail-level", "WARNING")
     key = run("manage.py", "ossn_apikey", "create", "first").strip()
     pdf = tmp_path / "dummy.pdf"
-    pdf.write_bytes(b"%PDF-1.4\n%%EOF\n")
+    pdf.write_bytes(PDF)
     (tmp_path / "send.py").write_text(SEND)
     printed = json.loads(run("send.py", prefix, key, str(pdf)))
     assert printed["module"].startswith(str(installed))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.checks import CheckMessage, Tags, run_checks
+from django.core.files.storage import InMemoryStorage
 from django.core.management import call_command
 from django.db import connection, models
 from pytest_django import Settings
@@ -14,6 +15,7 @@ from pytest_django import Settings
 from ossn_messaging.checks import check_settings
 from ossn_messaging.conf import Settings as AppSettings
 from ossn_messaging.conf import conf
+from tests.conftest import keep_attachments_in
 
 
 def ids() -> list[str]:
@@ -32,6 +34,8 @@ def test_a_site_that_is_set_up_well(settings: Settings) -> None:
         "SITE_URL": "https://example.com",
         "ATTACHMENT_EXTENSIONS": ["pdf"],
         "ATTACHMENT_URL_MAX_AGE": None,
+        "ATTACHMENT_VALIDATORS": ["tests.site.no_drafts", "django.core.validators.validate_image_file_extension"],
+        "X_ACCEL_REDIRECT": "/protected/",
     }
     assert ids() == []
 
@@ -60,7 +64,9 @@ WRONG: dict[str, list[Any]] = {
     "ATTACHMENT_EXTENSIONS": ["pdf", ["exe"], [1], [["pdf"]], None],
     "ATTACHMENT_MAX_SIZE": [0, "25M", None],
     "IMAGE_MAX_PIXELS": [0, None],
+    "ATTACHMENT_VALIDATORS": [None, "tests.site.no_drafts", [1], [""], [len]],
     "ATTACHMENT_URL_MAX_AGE": [0, -1, "1d", True],
+    "X_ACCEL_REDIRECT": ["", "protected", "/protected", "protected/", 1],
     "USER_ICON": [1, "", len],
     "CAN_SEND": [1, "", len],
 }
@@ -78,11 +84,11 @@ def test_every_setting_has_wrong_values() -> None:
     assert list(WRONG) == list(AppSettings.all())
 
 
-@pytest.mark.parametrize("name", ["USER_ICON", "CAN_SEND"])
 @pytest.mark.parametrize("path", ["nothing", "tests.nothing.here", "tests.site.nothing", "tests.site.NOT_CALLABLE"])
-def test_a_path_that_leads_nowhere(settings: Settings, name: str, path: str) -> None:
-    settings.OSSN_MESSAGING = {name: path}
-    assert ids() == ["ossn_messaging.E004"]
+def test_a_path_that_leads_nowhere(settings: Settings, path: str) -> None:
+    for name, value in {"USER_ICON": path, "CAN_SEND": path, "ATTACHMENT_VALIDATORS": [path]}.items():
+        settings.OSSN_MESSAGING = {name: value}
+        assert ids() == ["ossn_messaging.E004"]
 
 
 @pytest.mark.parametrize(
@@ -92,6 +98,12 @@ def test_a_path_that_leads_nowhere(settings: Settings, name: str, path: str) -> 
 def test_a_storage_that_is_none(settings: Settings, storage: dict[str, Any]) -> None:
     settings.STORAGES = {**settings.STORAGES, "ossn_messaging": storage}
     assert ids() == ["ossn_messaging.E005"]
+
+
+def test_nginx_can_not_give_out_what_is_elsewhere(settings: Settings) -> None:
+    settings.OSSN_MESSAGING = {"X_ACCEL_REDIRECT": "/protected/"}
+    keep_attachments_in(settings, f"{InMemoryStorage.__module__}.InMemoryStorage")
+    assert ids() == ["ossn_messaging.E009"]
 
 
 def test_no_storage(settings: Settings) -> None:

@@ -1,0 +1,124 @@
+"""How a file is given out to one who may have it: by nginx, by S3, or from here, whole or in part."""
+
+import re
+from typing import IO, Any
+from urllib.parse import quote
+
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.utils.cache import get_conditional_response
+from django.utils.http import content_disposition_header, http_date
+
+from ossn_messaging.conf import conf
+from ossn_messaging.exceptions import PreconditionFailed, RangeNotSatisfiable
+from ossn_messaging.models import Attachment
+from ossn_messaging.storage import LocalAttachmentStorage
+
+PRESIGNED_MAX_AGE = 60
+"""In seconds, how long a URL of S3 opens a file."""
+BLOCK_SIZE = 64 * 1024
+RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII | re.IGNORECASE)
+"""A header of one range (RFC 9110, 14.1.2). Of several ranges the whole file is the answer, as it may be."""
+
+
+def give_out(request: HttpRequest, attachment: Attachment) -> HttpResponseBase:
+    """Return the answer that holds the file, or leads to it.
+
+    Raises ``PreconditionFailed`` and ``RangeNotSatisfiable``, and whatever the storage does where it fails.
+    """
+    storage, name = attachment.file.storage, str(attachment.file.name)
+    response: HttpResponseBase
+    if conf.X_ACCEL_REDIRECT and isinstance(storage, LocalAttachmentStorage):
+        response = HttpResponse(headers=_description(attachment))
+        response["X-Accel-Redirect"] = quote(conf.X_ACCEL_REDIRECT + name)
+    elif hasattr(storage, "presigned_url"):
+        response = HttpResponseRedirect(
+            storage.presigned_url(
+                name,
+                method=str(request.method),
+                max_age=PRESIGNED_MAX_AGE,
+                content_type=attachment.content_type,
+                disposition=_disposition(attachment),
+            )
+        )
+    else:
+        response = _from_here(request, attachment)
+    response["Cache-Control"] = "private, no-cache"
+    response["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _disposition(attachment: Attachment) -> str:
+    return str(content_disposition_header(attachment.kind.disposition == "attachment", attachment.name))
+
+
+def _description(attachment: Attachment) -> dict[str, str]:
+    return {
+        "Content-Type": attachment.content_type,
+        "Content-Disposition": _disposition(attachment),
+        "ETag": f'"{attachment.digest}"',
+        "Last-Modified": http_date(attachment.message.created_at.timestamp()),
+    }
+
+
+def _from_here(request: HttpRequest, attachment: Attachment) -> HttpResponseBase:
+    """Return the file, or what of it is asked for; where its row tells all, the storage is not asked."""
+    headers = _description(attachment) | {"Accept-Ranges": "bytes", "Content-Length": str(attachment.size)}
+    described = HttpResponse(headers=headers)
+    last_modified = int(attachment.message.created_at.timestamp())
+    conditional = get_conditional_response(request, headers["ETag"], last_modified, described)
+    if conditional is not None and conditional is not described:
+        if conditional.status_code == 412:
+            raise PreconditionFailed
+        return conditional
+    if request.method == "HEAD":
+        return described
+    wanted = _range(request, headers, attachment.size)
+    file: Any = attachment.file.open()
+    if wanted is None or not file.seekable():
+        response = FileResponse(file, headers=headers)
+    else:
+        response = FileResponse(Part(file, wanted), status=206, headers=headers)
+        response["Content-Range"] = f"bytes {wanted.start}-{wanted.stop - 1}/{attachment.size}"
+        response["Content-Length"] = str(len(wanted))
+        response["Content-Encoding"] = "identity"  # or GZipMiddleware would pack the part
+    response.block_size = BLOCK_SIZE
+    return response
+
+
+def _range(request: HttpRequest, headers: dict[str, str], size: int) -> range | None:
+    """Return the bytes that the request asks for, ``None`` for all of them (RFC 9110, 13.1.5 and 14.2).
+
+    Raises ``RangeNotSatisfiable`` where the file has none of them.
+    """
+    found = RANGE.fullmatch(request.headers.get("Range", "").strip())
+    condition = request.headers.get("If-Range", headers["ETag"])
+    if not found or condition not in (headers["ETag"], headers["Last-Modified"]):
+        return None
+    first, last = found.groups()
+    if not first and not last:
+        return None
+    if first and last and int(first) > int(last):
+        return None
+    start = int(first) if first else max(0, size - int(last))
+    stop = min(size, int(last) + 1) if first and last else size
+    if start >= stop:
+        raise RangeNotSatisfiable(size)
+    return range(start, stop)
+
+
+class Part:
+    """A range of an open file, to be read as if there were no more of it."""
+
+    def __init__(self, file: IO[bytes], wanted: range) -> None:
+        self.file = file
+        self.left = len(wanted)
+        file.seek(wanted.start)
+
+    def read(self, size: int) -> bytes:
+        data = self.file.read(min(size, self.left))
+        self.left -= len(data)
+        return data
+
+    def close(self) -> None:
+        self.file.close()

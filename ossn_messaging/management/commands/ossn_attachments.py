@@ -1,0 +1,60 @@
+from collections import Counter
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, TypeVar
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from tqdm import tqdm
+
+from ossn_messaging.audit import PROBLEMS, Audit, Finding
+
+T = TypeVar("T")
+
+
+class Command(BaseCommand):
+    help = "Looks after the files of attachments."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        check = actions.add_parser(
+            "check", help="compare the rows with the files on the storage; the exit status is 1 where they differ"
+        )
+        check.add_argument("--digest", action="store_true", help="read every file and compare its SHA-256 as well")
+        check.add_argument(
+            "--delete-orphans", action="store_true", help="remove the files that have had no row for an hour"
+        )
+
+    def handle(self, *args: Any, digest: bool, delete_orphans: bool, verbosity: int, **options: Any) -> None:
+        audit = Audit(digests=digest, progress=partial(self._progress, silent=verbosity == 0))
+        count: Counter[str] = Counter()
+        lines: list[tuple[str, ...]] = [("problem", "file", "row", "")]
+        try:
+            for finding in audit.findings():
+                count[finding.problem] += 1
+                deleted = bool(delete_orphans and finding.orphan and audit.delete_orphan(finding.orphan))
+                count["deleted"] += deleted
+                lines.append(self._line(finding, deleted))
+        except Exception as error:
+            raise CommandError(f"The storage could not be compared: {error!r}", returncode=2) from error
+        if len(lines) > 1:
+            self._table(lines)
+        self.stdout.write(
+            f"{audit.rows} rows, {audit.files} files: "
+            + ", ".join(f"{count[problem]} {problem}" for problem in PROBLEMS)
+            + (f"; {count['deleted']} deleted" if delete_orphans else "")
+        )
+        if len(lines) > 1:
+            raise CommandError("Rows and files differ.")
+
+    def _progress(self, steps: Iterable[T], what: str, total: int, *, silent: bool) -> Iterable[T]:
+        """Show a bar, on a terminal alone."""
+        return tqdm(steps, what, total, unit=f" {what}", leave=False, disable=silent or None)
+
+    def _line(self, finding: Finding, deleted: bool) -> tuple[str, ...]:
+        row = "" if finding.attachment_id is None else str(finding.attachment_id)
+        return finding.problem, finding.file, row, f"{finding.detail}{', deleted' if deleted else ''}"
+
+    def _table(self, lines: list[tuple[str, ...]]) -> None:
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        for line in lines:
+            self.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
