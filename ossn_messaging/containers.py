@@ -21,6 +21,10 @@ class Kept:
     def __init__(self) -> None:
         self.pieces: list[range | bytes] = []
         self.frames = 0
+        self.lossless = True
+        """Whether no frame of a WebP is lossy."""
+        self.colours: list[tuple[bytes, bytes]] = []
+        """The names and data of the chunks of ``PNG_COLOURS``."""
 
     def add(self, start: int, end: int) -> None:
         """Keep the bytes of the file from ``start`` up to ``end``."""
@@ -135,7 +139,9 @@ def _png(file: IO[bytes]) -> Kept:
     for name, start, end in png_chunks(file):
         if name in PNG_CHUNKS:
             kept.add(start, end)
-        if name == b"acTL":
+        if name in PNG_COLOURS:
+            kept.colours.append((name, _read(file, start + 8, end - start - 12)))
+        elif name == b"acTL":
             announced = int.from_bytes(_read(file, start + 8, 4), "big")
         elif name == b"IDAT":
             has_data = True
@@ -203,7 +209,8 @@ def _end_of_blocks(file: IO[bytes], at: int) -> int:
     return at + 1
 
 
-WEBP_FRAME = {b"ALPH", b"VP8 ", b"VP8L"}
+WEBP_LOSSY = b"VP8 "
+WEBP_FRAME = {b"ALPH", WEBP_LOSSY, b"VP8L"}
 WEBP_CHUNKS = WEBP_FRAME | {b"VP8X", b"ANIM", b"ANMF", b"ICCP"}
 """The chunks of a picture, of its frames and its colour profile (RFC 9649)."""
 WEBP_METADATA = 0x08 | 0x04
@@ -233,16 +240,15 @@ def _webp(file: IO[bytes]) -> Kept:
             for inner, inner_start, inner_end in webp_chunks(file, start + 24, end):
                 if inner in WEBP_FRAME:
                     frame.add(inner_start, inner_end)
+                content.lossless = content.lossless and inner != WEBP_LOSSY
             content.put(struct.pack("<4sI", name, frame.size))
             content.pieces += frame.pieces
         elif name in WEBP_CHUNKS:
             content.add(start, end)
+            content.lossless = content.lossless and name != WEBP_LOSSY
     content.frames = content.frames or 1
-    kept = Kept()
-    kept.frames = content.frames
-    kept.put(b"RIFF" + (4 + content.size).to_bytes(4, "little") + b"WEBP")
-    kept.pieces += content.pieces
-    return kept
+    content.pieces.insert(0, b"RIFF" + (4 + content.size).to_bytes(4, "little") + b"WEBP")
+    return content
 
 
 READERS: dict[str, Callable[[IO[bytes]], Kept]] = {"JPEG": _jpeg, "PNG": _png, "GIF": _gif, "WEBP": _webp}

@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+import stat
 import zipfile
 from typing import IO, Any
 from xml.etree import ElementTree
@@ -58,7 +59,7 @@ MAIN_ROOTS = {
 MACRO_TYPE = re.compile("macroenabled|vba", re.IGNORECASE)
 """What the content types of documents and parts with macros hold ([MS-OFFMACRO2], 2.2)."""
 MACRO_PARTS = {"vbaproject.bin", "vbadata.xml"}
-CLIMBS_OUT = re.compile(r"[/\\]|[a-z]:|.*\\|(.*/)?\.\.(/|$)", re.DOTALL)
+CLIMBS_OUT = re.compile(r"/|[a-z]:|.*[\\\0]|(.*/)?\.\.(/|$)", re.DOTALL)
 """The names that would leave the folder into which a package is unpacked, on one system or another."""
 
 MAX_ENTRIES = 5_000
@@ -81,29 +82,27 @@ class CautiousFile(File):  # type: ignore[type-arg]
         return data
 
 
-class NoDoctype(ElementTree.TreeBuilder):
+class NoDoctype:
     """A part of a package has no DOCTYPE, and so no entities to blow it up."""
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
         raise ValueError("a DOCTYPE has no place here")
 
 
-class OnlyTheRoot(NoDoctype):
-    """Keeps of a part of any size no more than the name of its root."""
+class Tree(NoDoctype, ElementTree.TreeBuilder):
+    """Keeps a part whole."""
 
-    root = ""
 
-    def start(self, tag: str, attrs: dict[str, str]) -> ElementTree.Element:  # type: ignore[override]
-        self.root = self.root or tag
-        return ElementTree.Element(tag)
+class Root(NoDoctype):
+    """Keeps no more than the name of its root of a part of any size."""
 
-    def data(self, data: str | bytes) -> None: ...
+    name = ""
 
-    def end(self, tag: str) -> ElementTree.Element:
-        return ElementTree.Element(tag)
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self.name = self.name or tag
 
-    def close(self) -> str:  # type: ignore[override]
-        return self.root
+    def close(self) -> str:
+        return self.name
 
 
 def check_docx(file: IO[bytes]) -> None:
@@ -127,16 +126,18 @@ def check_docx(file: IO[bytes]) -> None:
 
 def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
     """Check what the package says of its entries."""
-    names = [entry.filename.lower() for entry in entries]
+    names = [entry.orig_filename.lower() for entry in entries]
     if not 0 < len(entries) <= MAX_ENTRIES or len(set(names)) != len(names):
         raise ValueError("too many entries, or two under one name")
     if min(entry.header_offset for entry in entries):
         raise ValueError("something stands before the package")
     for name, entry in zip(names, entries, strict=True):
-        if CLIMBS_OUT.match(name):
+        if CLIMBS_OUT.match(name) or stat.S_ISLNK(entry.external_attr >> 16):
             raise ValueError("an entry climbs out")
         if posixpath.basename(name) in MACRO_PARTS:
             raise ValueError("it has macros")
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError("an entry is packed as none of a package is")
         if entry.file_size > max(SMALL, MAX_RATIO * entry.compress_size):
             raise ValueError("an entry is packed too tightly")
     if sum(entry.file_size for entry in entries) > MAX_UNPACKED:
@@ -160,14 +161,14 @@ def _check_parts(package: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo]) 
     by_suffix = {f".{part.get('Extension', '').lower()}": part.get("ContentType") for part in types}
     if by_name.get(main, by_suffix.get(posixpath.splitext(main)[1])) != MAIN_TYPE:
         raise ValueError("the main part is not a document of word processing")
-    if _parse(package, entries[main[1:]], OnlyTheRoot()) not in MAIN_ROOTS:
+    if _parse(package, entries[main[1:]], Root()) not in MAIN_ROOTS:
         raise ValueError("the main part is not what its type says")
 
 
 def _parse_small(package: zipfile.ZipFile, entry: zipfile.ZipInfo) -> ElementTree.Element:
     if entry.file_size > SMALL:
         raise ValueError("a part that is read whole is too large")
-    element: ElementTree.Element = _parse(package, entry, NoDoctype())
+    element: ElementTree.Element = _parse(package, entry, Tree())
     return element
 
 

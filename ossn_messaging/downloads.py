@@ -76,12 +76,16 @@ def _from_here(request: HttpRequest, attachment: Attachment) -> HttpResponseBase
     wanted = _range(request, headers, attachment.size)
     file: Any = attachment.file.open()
     if wanted is None or not file.seekable():
-        response = FileResponse(file, headers=headers)
+        response = FileResponse(file)
     else:
-        response = FileResponse(Part(file, wanted), status=206, headers=headers)
-        response["Content-Range"] = f"bytes {wanted.start}-{wanted.stop - 1}/{attachment.size}"
-        response["Content-Length"] = str(len(wanted))
-        response["Content-Encoding"] = "identity"  # or GZipMiddleware would pack the part
+        response = FileResponse(Part(file, wanted), status=206)
+        headers |= {
+            "Content-Range": f"bytes {wanted.start}-{wanted.stop - 1}/{attachment.size}",
+            "Content-Length": str(len(wanted)),
+            "Content-Encoding": "identity",  # or GZipMiddleware would pack the part
+        }
+    for header, value in headers.items():
+        response[header] = value
     response.block_size = BLOCK_SIZE
     return response
 

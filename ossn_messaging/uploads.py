@@ -8,6 +8,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler, StopUpload
 
 from ossn_messaging.conf import conf
+from ossn_messaging.exceptions import StoreFailed
 
 SPOOL_SIZE = 1024 * 1024
 """In bytes: what is larger waits on disk."""
@@ -57,7 +58,10 @@ class LimitedUploadHandler(FileUploadHandler):
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         kept = raw_data[: self.room]
-        self.file.write(kept)
+        try:
+            self.file.write(kept)
+        except OSError as error:
+            raise StoreFailed from error
         self.size += len(kept)
         self.room -= len(kept)
         self.stopped = self.is_long and not self.room

@@ -1,5 +1,7 @@
 import json
 import os
+import urllib.request
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,21 +10,55 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import HttpResponse
 from django.test import AsyncRequestFactory, Client
 from pytest_django import Settings
 
 from ossn_messaging.models import APIKey
 from tests.files import SAMPLES
+from tests.servers import SECONDS, S3Server, s3_server
 
 SEND = "/api/v2.0/message/send"
 ENVELOPE_KEYS = ["merchant", "url", "time_token", "payload", "code", "message"]
 
 
+everywhere = pytest.mark.parametrize("where", ["disk", "S3"], indirect=True)
+"""Lets a test run on each of the app's storages."""
+
+
+@pytest.fixture
+def where(request: pytest.FixtureRequest) -> str:
+    return str(getattr(request, "param", "disk"))
+
+
+@pytest.fixture(scope="session")
+def s3_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("s3")
+
+
+@pytest.fixture(scope="session")
+def s3(s3_folder: Path) -> Iterator[S3Server]:
+    with s3_server(s3_folder) as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(request: pytest.FixtureRequest, s3: S3Server, s3_folder: Path) -> Path:
+    """The folder behind a bucket of this test's own."""
+    folder = s3_folder / f"bucket-{uuid.uuid4()}"
+    folder.mkdir()
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def attachments_folder(settings: Settings, tmp_path: Path) -> Path:
+def attachments_folder(request: pytest.FixtureRequest, settings: Settings, where: str, tmp_path: Path) -> Path:
     """Where the attachments of this test are."""
     settings.BASE_DIR = tmp_path
-    return tmp_path / "ossn_attachments" / "attachment"
+    if where == "disk":
+        return tmp_path / "ossn_attachments" / "attachment"
+    bucket: Path = request.getfixturevalue("bucket")
+    keep_attachments_in_s3(settings, request.getfixturevalue("s3"), bucket)
+    return bucket / "attachment"
 
 
 @pytest.fixture
@@ -129,16 +165,24 @@ def upload(
 
 
 def fetch(client: Client, url: str, **extra: Any) -> tuple[Any, bytes]:
-    """Return an answer and its whole body, with everything closed behind it."""
+    """Return an answer, or the one that it leads to, and its whole body, with everything closed behind it."""
     response = client.get(url, **extra)
     body = response.getvalue()
     response.close()
+    if response.status_code == 302:
+        request = urllib.request.Request(response["Location"], headers=extra.get("headers", {}))
+        with urllib.request.urlopen(request, timeout=SECONDS) as far:
+            return HttpResponse(status=far.status, headers=dict(far.headers)), far.read()
     return response, body
 
 
 def keep_attachments_in(settings: Settings, backend: str, **options: Any) -> None:
     """Let attachments go to a storage of this kind."""
     settings.STORAGES = {**settings.STORAGES, "ossn_messaging": {"BACKEND": backend, "OPTIONS": options}}
+
+
+def keep_attachments_in_s3(settings: Settings, server: S3Server, bucket: Path) -> None:
+    keep_attachments_in(settings, "ossn_messaging.storage.S3AttachmentStorage", **server.options(bucket.name))
 
 
 def plain_environment(**changes: str) -> dict[str, str]:

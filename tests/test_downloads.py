@@ -12,8 +12,10 @@ from django.test import Client
 from pytest_django import Settings
 
 from ossn_messaging.models import APIKey, Attachment, Message
-from tests.conftest import API, fetch, upload
-from tests.files import PDF, SAMPLES
+from tests.conftest import API, everywhere, fetch, upload
+from tests.files import PDF
+
+pytestmark = everywhere
 
 
 @pytest.fixture
@@ -161,35 +163,6 @@ def test_a_deleted_message(api: API, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "disposition"),
-    [
-        ("photo.png", 'inline; filename="photo.png"'),
-        ("dummy.pdf", 'attachment; filename="dummy.pdf"'),
-        ("letter.docx", 'attachment; filename="letter.docx"'),
-    ],
-)
-def test_how_it_is_given_out(api: API, name: str, disposition: str) -> None:
-    payload = api.ok(attachment=upload(name))
-    response, body = fetch(Client(), payload["attachment_url"])
-    assert body == SAMPLES[name]
-    assert response["Content-Type"] == Attachment.objects.get().content_type
-    assert response["Content-Length"] == str(len(body))
-    assert response["Content-Disposition"] == disposition
-    assert response["X-Content-Type-Options"] == "nosniff"
-    assert response["Content-Security-Policy"] == "default-src 'none'; sandbox"
-    assert response["Cache-Control"] == "private, no-cache"
-
-
-def test_head_and_other_methods(api: API, url: str) -> None:
-    response = Client().head(url)
-    assert response.status_code == 200
-    assert not response.streaming, "no byte of the file is read"
-    whole, _body = fetch(Client(), url)
-    assert response.headers == whole.headers
-    assert api.read(Client().post(url), 405)["code"] == "101"
-
-
-@pytest.mark.parametrize(
     "name",
     [
         "na me (1).pdf",
@@ -218,3 +191,13 @@ def test_a_name_survives_its_url(api: API, name: str) -> None:
 
 def test_files_are_where_they_should_be(api: API, url: str, attachments_folder: Path) -> None:
     assert [path.name for path in attachments_folder.iterdir()] == [str(Attachment.objects.get().file).split("/")[1]]
+
+
+def test_a_message_that_both_have_deleted(api: API, url: str, bare: str, stranger: User) -> None:
+    User.objects.filter(pk=stranger.pk).update(is_staff=True, is_superuser=True)
+    api.client.force_login(User.objects.get(pk=stranger.pk))
+    assert status(api.client, bare) == 200
+    Message.objects.update(deleted_by_sender=True, deleted_by_recipient=True)
+    for client in (Client(), api.client):
+        assert status(client, url) == 404
+        assert status(client, f"{bare}?api_key_token={api.key}") == 404
