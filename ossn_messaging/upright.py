@@ -66,10 +66,8 @@ def turned(image: Image.Image, size: int, *, lossless: bool, colours: list[tuple
         chunks = PngImagePlugin.PngInfo()
         for name, data in colours:
             chunks.add(name, data)
-        default = image.info.get("default_image", False)
-        return _file(
-            frames[0], "PNG", options | {"pnginfo": chunks, "default_image": default, "disposal": 0, "blend": 0}
-        )
+        options |= {"pnginfo": chunks, "default_image": image.info.get("default_image", False)}
+        return _file(frames[0], "PNG", options | {"disposal": 0, "blend": 0})  # each frame is a whole one
     if lossless:
         return _file(frames[0], "WEBP", options | {"lossless": True, "exact": True})
     ways = ({"quality": quality, "exact": True} for quality in QUALITIES)
