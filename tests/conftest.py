@@ -165,12 +165,16 @@ def upload(
 
 
 def fetch(client: Client, url: str, **extra: Any) -> tuple[Any, bytes]:
-    """Return an answer, or the one that it leads to, and its whole body, with everything closed behind it."""
+    """Return an answer, or the one that it leads to, and its whole body, with everything closed behind it.
+
+    As a client should, it keeps a key to itself when it is led to another server.
+    """
     response = client.get(url, **extra)
     body = response.getvalue()
     response.close()
     if response.status_code == 302:
-        request = urllib.request.Request(response["Location"], headers=extra.get("headers", {}))
+        headers = {name: value for name, value in extra.get("headers", {}).items() if name != "Authorization"}
+        request = urllib.request.Request(response["Location"], headers=headers)
         with urllib.request.urlopen(request, timeout=SECONDS) as far:
             return HttpResponse(status=far.status, headers=dict(far.headers)), far.read()
     return response, body

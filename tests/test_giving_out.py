@@ -1,18 +1,27 @@
 """How a file is given out: from here, whole or in part, by nginx, and by S3."""
 
 import hashlib
+import re
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 from django.core.files.storage import InMemoryStorage
 from django.test import Client
+from django.utils.http import content_disposition_header
 from pytest_django import Settings
+from pytest_django.live_server_helper import LiveServer
 
 from ossn_messaging.models import Attachment
 from tests.conftest import API, fetch, keep_attachments_in, upload
-from tests.files import PDF, SAMPLES
+from tests.files import PDF, SAMPLES, photo, picture
+from tests.readme import README
+from tests.servers import SECONDS, nginx
+
+PICTURE = picture("PNG", photo((200, 200)))
 
 
 @pytest.fixture
@@ -158,6 +167,102 @@ def test_a_storage_whose_files_have_no_middle(api: API, settings: Settings) -> N
     url = api.ok(attachment=upload("dummy.pdf"))["attachment_url"]
     response, body = fetch(Client(), url, headers={"Range": "bytes=0-3"})
     assert (response.status_code, body) == (200, PDF)
+
+
+def nginx_location(files: Path) -> str:
+    """Return the README's location for nginx, with another folder."""
+    (block,) = re.findall(r"```nginx\n(.*?)```", README.read_text(), re.DOTALL)
+    assert "/srv/attachments/" in block
+    return str(block).replace("/srv/attachments/", f"{files}/")
+
+
+def test_a_real_nginx(
+    api: API, live_server: LiveServer, settings: Settings, attachments_folder: Path, tmp_path: Path
+) -> None:
+    settings.OSSN_MESSAGING = {"X_ACCEL_REDIRECT": "/protected/"}
+    payload = api.ok(attachment=upload("photo.png", PICTURE))
+    path = payload["attachment_url"].removeprefix("http://testserver")
+    (tmp_path / "nginx").mkdir()
+    upstream = live_server.url.removeprefix("http://")
+    with nginx(tmp_path / "nginx", upstream, nginx_location(attachments_folder.parent)) as server:
+
+        def get(path: str, method: str = "GET", **headers: str) -> tuple[int, Any, bytes]:
+            sent = {name.replace("_", "-"): value for name, value in headers.items()}
+            request = urllib.request.Request(server + path, headers={"Host": "testserver", **sent}, method=method)
+            try:
+                with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+                    return answer.status, answer.headers, answer.read()
+            except urllib.error.HTTPError as error:
+                with error:
+                    return error.code, error.headers, error.read()
+
+        status, headers, body = get(path)
+        assert (status, body) == (200, PICTURE)
+        assert headers["Content-Type"] == "image/png"
+        assert headers["Content-Disposition"] == 'inline; filename="photo.png"'
+        assert headers["Content-Length"] == str(len(PICTURE))
+        assert headers["Cache-Control"] == "private, no-cache"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+        assert headers["Accept-Ranges"] == "bytes"
+        assert get(path, "HEAD")[1]["Content-Length"] == str(len(PICTURE))
+        assert get(path, If_None_Match=headers["ETag"])[0] == 304
+        status, headers, body = get(path, Range="bytes=10-19")
+        assert (status, body) == (206, PICTURE[10:20])
+        assert headers["Content-Range"] == f"bytes 10-19/{len(PICTURE)}"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert get(path, Range="bytes=9999999-")[0] == 416
+        stored = payload["file:attachment"]
+        for closed in (path.partition("?")[0], f"/protected/{stored}", f"/protected/../protected/{stored}"):
+            status, _headers, body = get(closed)
+            assert (status, PICTURE in body) == (404, False), closed
+
+
+@pytest.mark.parametrize("where", ["S3"], indirect=True)
+@pytest.mark.parametrize(
+    ("name", "disposition"),
+    [("photo.png", 'inline; filename="photo.png"'), ("dummy.pdf", 'attachment; filename="dummy.pdf"')],
+)
+def test_s3_gives_it_out_for_a_minute(api: API, where: str, name: str, disposition: str) -> None:
+    payload = api.ok(attachment=upload(name))
+    response = api.client.get(payload["attachment_url"])
+    assert response.status_code == 302
+    assert response.content == b""
+    assert response["Cache-Control"] == "private, no-cache"
+    assert response["X-Content-Type-Options"] == "nosniff"
+    query = dict(parse_qsl(urlsplit(response["Location"]).query))
+    assert int(query["X-Amz-Expires"]) <= 60
+    assert query["response-content-disposition"] == disposition
+    far, body = fetch(Client(), payload["attachment_url"])
+    assert body == SAMPLES[name]
+    assert far["Content-Type"] == query["response-content-type"] == Attachment.objects.get().content_type
+    assert far["Content-Disposition"] == disposition
+    for change in ("response-content-type", "response-content-disposition", "X-Amz-Expires"):
+        changed = response["Location"].replace(f"{change}={quote(query[change], safe='')}", f"{change}=9")
+        assert changed != response["Location"]
+        with pytest.raises(urllib.error.HTTPError), urllib.request.urlopen(changed, timeout=SECONDS):
+            pytest.fail("it is not in the signature")
+
+
+@pytest.mark.parametrize("where", ["S3"], indirect=True)
+def test_s3_answers_to_head_and_ranges(api: API, where: str) -> None:
+    url = api.ok(attachment=upload("dummy.pdf"))["attachment_url"]
+    location = api.client.head(url)["Location"]
+    with urllib.request.urlopen(urllib.request.Request(location, method="HEAD"), timeout=SECONDS) as answer:
+        assert answer.headers["Content-Length"] == str(len(PDF))
+    response, body = fetch(Client(), url, headers={"Range": "bytes=2-5"})
+    assert (response["Content-Range"], body) == (f"bytes 2-5/{len(PDF)}", PDF[2:6])
+
+
+@pytest.mark.parametrize("where", ["S3"], indirect=True)
+@pytest.mark.parametrize("name", ['quo"te\\.pdf', "отчёт.pdf", "a;b=c%20d.pdf", "👨\u200d👩.pdf"])
+def test_s3_keeps_the_name(api: API, where: str, name: str) -> None:
+    payload = api.ok(attachment=upload("dummy.pdf"))
+    Attachment.objects.update(name=name)
+    path = f"/messages/attachment/{payload['attachment_guid']}/{quote(name)}"
+    far, body = fetch(Client(), path, headers={"Authorization": f"Api-Key {api.key}"})
+    assert body == PDF
+    assert far["Content-Disposition"] == content_disposition_header(as_attachment=True, filename=name)
 
 
 def test_nginx_is_told_where_the_file_is(api: API, url: str, settings: Settings, attachments_folder: Path) -> None:
