@@ -5,16 +5,20 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
+from botocore.config import Config
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, InMemoryStorage, default_storage
+from django.core.management import call_command
 from moto import mock_aws
 from pytest_django import Settings
 
 from ossn_messaging import storage
+from ossn_messaging.kinds import DOCX
 from ossn_messaging.models import Attachment, Message
 from ossn_messaging.storage import LocalAttachmentStorage, attachment_storage
 from tests.conftest import API, fetch, files_in, keep_attachments_in, upload
@@ -85,6 +89,32 @@ def test_it_has_no_urls_and_no_ways_out() -> None:
         LocalAttachmentStorage().open("../settings.py")
 
 
+def test_nothing_follows_a_symlink_out(api: API, attachments_folder: Path, tmp_path: Path) -> None:
+    url = api.ok(attachment=upload("dummy.pdf"))["attachment_url"]
+    secret = tmp_path / "secret.pdf"
+    secret.write_bytes(PDF)
+    (file,) = files_in(attachments_folder)
+    file.unlink()
+    file.symlink_to(secret)
+    assert b"%PDF" not in api.client.get(url).content
+    Message.objects.get().delete()
+    assert secret.read_bytes() == PDF
+    file.unlink(missing_ok=True)
+    attachments_folder.rmdir()
+    attachments_folder.symlink_to(tmp_path / "outside")
+    (tmp_path / "outside").mkdir()
+    assert api.send(status=503, attachment=upload("dummy.pdf"))["code"] == "200"
+    assert files_in(tmp_path / "outside") == []
+
+
+def test_the_folder_itself_may_be_a_symlink(api: API, tmp_path: Path) -> None:
+    (tmp_path / "large disk").mkdir()
+    (tmp_path / "ossn_attachments").symlink_to(tmp_path / "large disk")
+    url = api.ok(attachment=upload("dummy.pdf"))["attachment_url"]
+    assert fetch(api.client, url)[1] == PDF
+    assert len(files_in(tmp_path / "large disk")) == 1
+
+
 def test_without_a_folder_there_is_an_error_that_says_so(settings: Settings) -> None:
     del settings.BASE_DIR
     with pytest.raises(ImproperlyConfigured, match="BASE_DIR"):
@@ -109,7 +139,7 @@ def test_s3(api: API, bucket: Any, tmp_path: Path) -> None:
     payload = api.ok(attachment=upload("photo.png"))
     assert [stored.key for stored in bucket.objects.all()] == [payload["file:attachment"]]
     assert files_in(tmp_path) == []
-    assert fetch(api.client, payload["attachment_url"])[1] == SAMPLES["photo.png"]
+    assert bucket.Object(payload["file:attachment"]).get()["Body"].read() == SAMPLES["photo.png"]
     Message.objects.get().delete()
     assert list(bucket.objects.all()) == []
 
@@ -129,6 +159,49 @@ def test_s3_overwrites_nothing(bucket: Any, settings: Settings) -> None:
     settings.AWS_S3_FILE_OVERWRITE = True
     names = {attachment_storage().save("attachment/a.pdf", ContentFile(PDF)) for _ in range(2)}
     assert len(names) == len(list(bucket.objects.all())) == 2
+
+
+@pytest.mark.parametrize(("name", "disposition"), [("photo.webp", "inline"), ("letter.docx", "attachment")])
+def test_s3_knows_what_an_object_is(api: API, bucket: Any, settings: Settings, name: str, disposition: str) -> None:
+    """Whatever the client said of it, and the site of its media."""
+    settings.AWS_S3_OBJECT_PARAMETERS = {"ContentType": "text/html", "ContentDisposition": "inline; x=y"}
+    settings.AWS_IS_GZIPPED = True
+    settings.GZIP_CONTENT_TYPES = ["image/webp", DOCX.content_type]
+    payload = api.ok(attachment=upload(name, content_type="text/html"))
+    stored = bucket.Object(payload["file:attachment"])
+    assert stored.content_type == Attachment.objects.get().content_type
+    assert stored.content_disposition == disposition
+    assert stored.content_encoding is None
+
+
+def test_s3_hands_out_no_url_that_is_not_signed(api: API, bucket: Any, settings: Settings) -> None:
+    """Though the site does so with its media."""
+    settings.AWS_S3_CUSTOM_DOMAIN = "cdn.example.com"
+    settings.AWS_QUERYSTRING_AUTH = False
+    settings.AWS_QUERYSTRING_EXPIRE = 10**6
+    location = api.client.get(api.ok(attachment=upload("dummy.pdf"))["attachment_url"])["Location"]
+    query = parse_qs(urlsplit(location).query)
+    assert "cdn.example.com" not in location
+    assert query["X-Amz-Signature"]
+    assert query["X-Amz-Expires"] == ["60"]
+
+
+def test_s3_is_given_up_after_seconds_unless_the_site_says_otherwise(bucket: Any, settings: Settings) -> None:
+    config = attachment_storage().connection.meta.client.meta.config  # type: ignore[attr-defined]
+    assert (config.connect_timeout, config.read_timeout, config.retries["total_max_attempts"]) == (3, 5, 2)
+    options = {**settings.STORAGES["ossn_messaging"]["OPTIONS"], "client_config": Config(read_timeout=30)}
+    keep_attachments_in(settings, "ossn_messaging.storage.S3AttachmentStorage", **options)
+    config = attachment_storage().connection.meta.client.meta.config  # type: ignore[attr-defined]
+    assert (config.connect_timeout, config.read_timeout, config.retries["total_max_attempts"]) == (3, 30, 2)
+
+
+def test_s3_keeps_to_its_location(api: API, bucket: Any, settings: Settings) -> None:
+    options = {**settings.STORAGES["ossn_messaging"]["OPTIONS"], "location": "a/b"}
+    keep_attachments_in(settings, "ossn_messaging.storage.S3AttachmentStorage", **options)
+    bucket.put_object(Key="attachment/of-another-app.pdf", Body=PDF)
+    payload = api.ok(attachment=upload("dummy.pdf"))
+    assert bucket.Object(f"a/b/{payload['file:attachment']}").content_length == len(PDF)
+    call_command("ossn_attachments", "check", "--digest")
 
 
 def test_s3_that_does_not_answer(api: API, bucket: Any, caplog: pytest.LogCaptureFixture) -> None:
