@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile
-from django.core.files.storage import InMemoryStorage
+from django.core.files.storage import FileSystemStorage, InMemoryStorage
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
@@ -174,8 +174,19 @@ def test_a_storage_that_fails(file: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert caught.value.returncode == 2
 
 
-def test_any_storage_of_djangos(api: API, settings: Settings) -> None:
-    keep_attachments_in(settings, f"{InMemoryStorage.__module__}.InMemoryStorage")
+@pytest.mark.parametrize(
+    ("storage", "options"), [(InMemoryStorage, {}), (FileSystemStorage, {"location": "attachments-of-the-site"})]
+)
+def test_any_storage_of_djangos(
+    api: API,
+    settings: Settings,
+    storage: type,
+    options: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    keep_attachments_in(settings, f"{storage.__module__}.{storage.__name__}", **options)
     assert check()[0] == 0
     api.ok(attachment=upload("dummy.pdf"))
     assert check("--digest")[0] == 0

@@ -19,7 +19,7 @@ from pytest_django import Settings
 from ossn_messaging.exceptions import StoreFailed
 from ossn_messaging.models import Attachment, Conversation, Message
 from ossn_messaging.signals import message_sent
-from tests.conftest import API, SEND, files_in, keep_attachments_in, upload
+from tests.conftest import API, SEND, everywhere, files_in, keep_attachments_in, upload
 
 REASON = "the wire was cut"
 
@@ -47,6 +47,7 @@ def nothing_is_stored(folder: Path) -> bool:
     )
 
 
+@everywhere
 @pytest.mark.parametrize("statement", [1, 2, 3, 4, 5])
 def test_a_database_that_fails(
     api: API, statement: int, attachments_folder: Path, caplog: pytest.LogCaptureFixture, received: list[Any]
@@ -62,6 +63,7 @@ def test_a_database_that_fails(
     assert api.key not in caplog.text
 
 
+@everywhere
 def test_a_commit_that_fails(api: API, attachments_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def commit() -> None:
         raise OperationalError(REASON)
@@ -72,6 +74,7 @@ def test_a_commit_that_fails(api: API, attachments_folder: Path, monkeypatch: py
     assert nothing_is_stored(attachments_folder)
 
 
+@everywhere
 def test_a_commit_whose_answer_is_lost(
     api: API, attachments_folder: Path, monkeypatch: pytest.MonkeyPatch, received: list[Any]
 ) -> None:
@@ -91,6 +94,7 @@ def test_a_commit_whose_answer_is_lost(
     ]
 
 
+@everywhere
 def test_a_commit_of_which_nothing_is_known(
     api: API, attachments_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

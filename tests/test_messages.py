@@ -19,7 +19,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from ossn_messaging import exceptions
 from ossn_messaging.models import APIKey, Attachment, Conversation, Message
-from tests.conftest import files_in, upload
+from tests.conftest import everywhere, files_in, upload
 from tests.files import PDF
 
 
@@ -201,6 +201,7 @@ def test_a_message_is_deleted_once(sender: User, recipient: User) -> None:
     assert set(kept_counts().values()) == {(0, 0)}
 
 
+@everywhere
 def test_deleting_what_is_only_half_loaded(sender: User, recipient: User, attachments_folder: Path) -> None:
     for _ in range(3):
         send(sender, recipient, upload=upload("dummy.pdf"))
@@ -227,6 +228,7 @@ def test_the_newest_message_makes_a_conversation_recent(sender: User, recipient:
     assert [side.other for side in recent] == [recipient, stranger]
 
 
+@everywhere
 def test_deleting_a_user_deletes_all_of_theirs(
     sender: User, recipient: User, stranger: User, attachments_folder: Path
 ) -> None:
@@ -237,6 +239,7 @@ def test_deleting_a_user_deletes_all_of_theirs(
     assert Message.objects.count() == len(files_in(attachments_folder)) == 1
 
 
+@everywhere
 @pytest.mark.parametrize("what", [Message, Attachment])
 @pytest.mark.parametrize("by_queryset", [False, True])
 def test_the_file_goes_after_the_commit(
@@ -250,6 +253,7 @@ def test_the_file_goes_after_the_commit(
     assert Message.objects.count() == (0 if what is Message else 1)
 
 
+@everywhere
 def test_the_file_stays_when_the_deletion_is_taken_back(
     sender: User, recipient: User, attachments_folder: Path
 ) -> None:

@@ -20,7 +20,7 @@ from pytest_django import Settings
 
 from ossn_messaging.models import APIKey, Message
 from ossn_messaging.serializers import sent_object
-from tests.conftest import API, SEND, fetch, upload
+from tests.conftest import API, SEND, everywhere, fetch, upload
 from tests.files import SAMPLES
 
 TEXT_KEYS = [
@@ -67,6 +67,7 @@ def test_a_text_message(api: API) -> None:
     assert (message.sender, message.recipient) == (api.sender, api.recipient)
 
 
+@everywhere
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_message_with_a_file(api: API, name: str, attachments_folder: Path) -> None:
     payload = api.ok(attachment=upload(name))
