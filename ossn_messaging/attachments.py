@@ -70,13 +70,13 @@ def accepted(upload: "File[Any]") -> Iterator[Accepted]:
         except ValueError as error:
             raise AttachmentRefused(_("the attachment's content is not what its file name says")) from error
         kept = cleaned if kind.is_image else upload
-        size, digest = _measured(File(kept))
+        size, digest = measured(File(kept))
         file = UploadedFile(kept, name, kind.content_type, size)
         _validate(file)
         yield Accepted(file, extension, digest)
 
 
-def _measured(file: "File[Any]") -> tuple[int, str]:
+def measured(file: "File[Any]") -> tuple[int, str]:
     """Return a file's size in bytes and its SHA-256."""
     size, digest = 0, hashlib.sha256()
     file.seek(0)

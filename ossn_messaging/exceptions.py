@@ -4,9 +4,11 @@ Each class stands for one row of the tables in the API document and its contract
 the HTTP status, which is 200 wherever the protocol has a code of its own, unless ``HTTP_STATUS`` is ``"rest"``.
 """
 
+import math
 from collections.abc import Mapping
 
 from django.utils.functional import Promise
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 # The protocol's own texts are not translated: they are its words as much as the codes are.
@@ -90,6 +92,44 @@ class NotAllowed(SendFailed):
     reason = _("this sender may not write to this recipient")
 
 
+class ScopeMissing(SendFailed):
+    """The API key's scopes do not include this one."""
+
+    rest_status = 403
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(scope)
+        self.reason = format_lazy(_("the API key has not the scope `{scope}`"), scope=scope)
+
+
+class UserNotCovered(SendFailed):
+    """The API key has a list of users, and this one is not in it."""
+
+    rest_status = 403
+    reason = _("the API key may not act as this user")
+
+
+class DifferentRequest(SendFailed):
+    """Something else was sent under the same idempotency key."""
+
+    rest_status = 422
+    reason = _("another message was sent under this idempotency key")
+
+
+class SentAndDeleted(SendFailed):
+    """The message that was sent under this idempotency key has been deleted since."""
+
+    rest_status = 409
+    reason = _("the message that was sent under this idempotency key has been deleted")
+
+
+class BadIdempotencyKey(SendFailed):
+    """An idempotency key is a text of at most 255 printable characters."""
+
+    rest_status = 400
+    reason = _("the idempotency key is too long or not printable")
+
+
 class TextTooLong(SendFailed):
     """The text has more characters than ``MAX_MESSAGE_LENGTH``."""
 
@@ -144,6 +184,18 @@ class LengthRequired(SendFailed):
 
     ossn_status = rest_status = 411
     reason = _("the request's Content-Length is missing")
+
+
+class TooManyRequests(SendFailed):
+    """A limit of ``THROTTLE_RATES`` is reached. ``wait`` is in seconds."""
+
+    ossn_status = rest_status = 429
+    reason = _("there were too many requests, try again later")
+
+    def __init__(self, wait: float | None = None) -> None:
+        super().__init__(wait)
+        if wait is not None:
+            self.headers = {"Retry-After": str(math.ceil(wait))}
 
 
 class UnsupportedContentType(SendFailed):

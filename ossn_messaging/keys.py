@@ -1,19 +1,39 @@
-"""API keys: how they are issued, kept and found."""
+"""API keys: how they are issued, kept and found, and what they may do."""
 
 import hashlib
 import secrets
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
-from django.db import models, router
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import models, router, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
 if TYPE_CHECKING:
     from ossn_messaging.models import APIKey
+
+SCOPES = {"send": gettext_lazy("send messages"), "read": gettext_lazy("read messages and attachments")}
+"""What a key may be allowed to do."""
+USE_INTERVAL = timedelta(minutes=5)
+"""How long ``last_used_at`` stays as it is, however often the key is used."""
+
+
+def all_scopes() -> list[str]:
+    return list(SCOPES)
+
+
+def checked_scopes(scopes: Iterable[str]) -> list[str]:
+    """Return ``scopes`` in the order of ``SCOPES``; raises ``ValueError`` where one is unknown."""
+    given = set(scopes)
+    if not given <= set(SCOPES):
+        raise ValueError(_("The scopes are %(scopes)s.") % {"scopes": ", ".join(SCOPES)})
+    return [scope for scope in SCOPES if scope in given]
 
 
 def digest_of(key: str) -> str:
@@ -31,12 +51,33 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
         """End those that have not ended, and return how many."""
         return self.filter(revoked_at=None).update(revoked_at=timezone.now())
 
+    def end_by(self, time: datetime) -> int:
+        """Let those that would live longer expire at ``time``, and return how many."""
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=time), revoked_at=None).update(expires_at=time)
+
+    def note_use(self) -> int:
+        """Write that they are used now, unless that was written a moment ago, and return of how many."""
+        now = timezone.now()
+        return self.filter(Q(last_used_at=None) | Q(last_used_at__lte=now - USE_INTERVAL)).update(last_used_at=now)
+
 
 class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: ignore[misc]
-    def create_key(self, name: str, *, expires_at: datetime | None = None) -> "tuple[APIKey, str]":
-        """Make a key and return it with its text, which can't be had again."""
-        api_key = self.model(name=name, expires_at=expires_at)
-        return api_key, self.issue(api_key)
+    def create_key(
+        self,
+        name: str,
+        scopes: Iterable[str] = ("send", "read"),
+        users: Iterable[AbstractBaseUser] = (),
+        expires_at: datetime | None = None,
+    ) -> "tuple[APIKey, str]":
+        """Make a key and return it with its text, which can't be had again.
+
+        It may act as ``users``, or as anyone where there are none. Raises ``ValueError`` for a scope that is unknown.
+        """
+        api_key = self.model(name=name, scopes=checked_scopes(scopes), expires_at=expires_at)
+        with transaction.atomic(using=self._writer()):
+            key = self.issue(api_key)
+            api_key.restrict_to(users)
+        return api_key, key
 
     def issue(self, api_key: "APIKey") -> str:
         """Save a new ``api_key`` and return its text: 256 random bits."""
@@ -46,28 +87,57 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
         return key
 
     @sensitive_variables("key")
-    def import_key(self, name: str, key: str, *, expires_at: datetime | None = None) -> "APIKey":
+    def import_key(
+        self,
+        name: str,
+        key: str,
+        scopes: Iterable[str] = ("send", "read"),
+        users: Iterable[AbstractBaseUser] = (),
+        expires_at: datetime | None = None,
+    ) -> "APIKey":
         """Take over a key that clients already have.
 
-        Raises ``ValueError`` where it is empty, holds white space, or is known already.
+        Raises ``ValueError`` where it is empty, holds white space, or is known already, or a scope is unknown.
         """
         if key.split() != [key]:
             raise ValueError(_("A key has at least one character and no white space."))
-        api_key: APIKey
-        api_key, created = self.get_or_create(digest=digest_of(key), defaults={"name": name, "expires_at": expires_at})
-        if not created:
-            raise ValueError(_("This key is known already."))
+        defaults = {"name": name, "scopes": checked_scopes(scopes), "expires_at": expires_at}
+        with transaction.atomic(using=self._writer()):
+            api_key: APIKey
+            api_key, created = self.get_or_create(digest=digest_of(key), defaults=defaults)
+            if not created:
+                raise ValueError(_("This key is known already."))
+            api_key.restrict_to(users)
         return api_key
+
+    def rotate(self, api_key: "APIKey", overlap: timedelta) -> "tuple[APIKey, str]":
+        """Do what ``APIKey.rotate`` says."""
+        with transaction.atomic(using=self._writer()):
+            if not self.live().filter(pk=api_key.pk).select_for_update().exists():
+                raise ValueError(_("The key has ended."))
+            made = self.create_key(api_key.name, api_key.scopes, api_key.users.all(), api_key.expires_at)
+            if api_key.is_restricted and not made[0].is_restricted:  # to users who are all gone
+                made[0].is_restricted = True
+                made[0].save(update_fields=["is_restricted"])
+            self.filter(pk=api_key.pk).end_by(timezone.now() + overlap)
+        api_key.refresh_from_db(fields=["expires_at"])
+        return made
 
     def _writer(self) -> str:
         return self._db or router.db_for_write(self.model)
 
     @sensitive_variables("key")
     def find(self, key: str) -> "APIKey | None":
-        """Return the live key whose text is ``key``: what has ended is as if unknown, in its time as well.
+        """Return the live key whose text is ``key``, and note its use.
 
-        The database that is written to is asked: a copy of it might not know yet that a key was revoked.
+        What has ended is as if unknown, in its time as well. The database that is written to is asked: a copy of it
+        might not know yet that a key was revoked.
         """
         digest = digest_of(key)
-        api_key: APIKey | None = self.using(self._writer()).live().filter(digest=digest).first()
-        return api_key if api_key and constant_time_compare(api_key.digest, digest) else None
+        keys = self.using(self._writer())
+        api_key: APIKey | None = keys.live().filter(digest=digest).first()
+        if api_key is None or not constant_time_compare(api_key.digest, digest):
+            return None
+        if api_key.last_used_at is None or api_key.last_used_at <= timezone.now() - USE_INTERVAL:
+            keys.filter(pk=api_key.pk).note_use()
+        return api_key

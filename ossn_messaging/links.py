@@ -52,7 +52,13 @@ def icon_url(request: HttpRequest, user: AbstractBaseUser, size: str) -> str:
 
 def attachment_url(request: HttpRequest, attachment: Attachment) -> str:
     """Return the URL of an attachment, signed unless ``ATTACHMENT_URL_MAX_AGE`` is ``None``."""
-    url = absolute(request, reverse("ossn_messaging:attachment", args=[attachment.pk, attachment.name]))
+    return signed(
+        absolute(request, reverse("ossn_messaging:attachment", args=[attachment.pk, attachment.name])), attachment
+    )
+
+
+def signed(url: str, attachment: Attachment) -> str:
+    """Return the bare URL of an attachment with the signature that opens it, where signatures are used."""
     return url if conf.ATTACHMENT_URL_MAX_AGE is None else f"{url}?{SIGNATURE}={sign(attachment)}"
 
 

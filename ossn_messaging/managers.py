@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,7 @@ from ossn_messaging.exceptions import (
     StoreFailed,
     TextNotUnicode,
     TextTooLong,
+    UserNotCovered,
     UserNotFound,
 )
 from ossn_messaging.signals import message_sent
@@ -82,6 +83,8 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
         text: str,
         upload: "File[Any] | None" = None,
         api_key: "APIKey | None" = None,
+        idempotency_key: str | None = None,
+        answer: "Callable[[Message], str]" = lambda message: "",
     ) -> "Message":
         """Send a message, with ``upload`` as its attachment: both are stored whole, or nothing is.
 
@@ -89,18 +92,28 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
         transaction of the caller's, the message is one of its rows: if that is rolled back, the message is gone, and
         its file stays behind without a row. ``message_sent`` follows the commit.
 
+        With an ``idempotency_key``, the message is sent once: the same again returns it as it is, with what was kept of
+        the first answer in ``message.repeats``. ``answer`` says what to keep, within the transaction.
+
         Raises, in the order of the contract's checks, ``MessagingDisabled``, ``BlankMessage``, ``UserNotFound`` (one
-        of the two is not active), ``SelfMessage``, ``NotAllowed``, ``TextTooLong``, ``TextNotUnicode``,
-        ``AttachmentRefused``, ``AttachmentTooLarge`` and ``StoreFailed`` (the storage), all of them
-        ``ossn_messaging.exceptions.MessagingError``; and Django's ``DatabaseError`` where the database fails.
+        of the two is not active), ``SelfMessage``, ``ScopeMissing``, ``UserNotCovered`` (the key's),
+        ``BadIdempotencyKey``, ``DifferentRequest``, ``SentAndDeleted`` (the idempotency key's), ``NotAllowed``,
+        ``TextTooLong``, ``TextNotUnicode``, ``AttachmentRefused``, ``AttachmentTooLarge`` and ``StoreFailed`` (the
+        storage), all of them ``ossn_messaging.exceptions.MessagingError``; and Django's ``DatabaseError`` where the
+        database fails.
         """
+        from ossn_messaging.models import Attachment, Sending
+
         if not conf.ENABLED:
             raise MessagingDisabled
         text = clean_text(text)
-        if not all(user.pk and user.is_active for user in (sender, recipient)):
-            raise UserNotFound
-        if sender.pk == recipient.pk:
-            raise SelfMessage
+        self._check_users(sender, recipient, api_key)
+        using = self._db or router.db_for_write(self.model)
+        sending = None
+        if idempotency_key is not None:
+            sending = Sending.objects.begin(idempotency_key, sender, recipient, text, upload)
+            if done := Sending.objects.using(using).done(sending):
+                return done
         if conf.CAN_SEND and not conf.CAN_SEND(sender, recipient, api_key):
             raise NotAllowed
         if len(text) > conf.MAX_MESSAGE_LENGTH:
@@ -110,22 +123,44 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
         except UnicodeEncodeError as error:
             raise TextNotUnicode from error
 
-        message: Message = self.model(sender=sender, recipient=recipient, text=text)
+        message: Message = self.model(sender=sender, recipient=recipient, text=text, api_key=api_key)
         self.model._meta.get_field("attachment").set_cached_value(message, None)  # known, so never asked for
-        if upload is None:
-            self._write(message, api_key)
-        else:
-            from ossn_messaging.models import Attachment
-
-            with attachments.accepted(upload) as accepted, Attachment.objects.stored(accepted) as stored:
-                self._write(message, api_key, stored)
+        finish = sending and (lambda: sending.finish(message, answer(message), using))
+        try:
+            if upload is None:
+                self._write(message, using, finish)
+            else:
+                with attachments.accepted(upload) as accepted, Attachment.objects.stored(accepted) as stored:
+                    self._write(message, using, finish, stored)
+        except (UserNotFound, DatabaseError):
+            # Perhaps the same has been sent meanwhile under the same idempotency key.
+            if sending and (done := Sending.objects.using(using).done(sending)):
+                return done
+            raise
         return message
 
-    def _write(self, message: "Message", api_key: "APIKey | None", stored: "StoredFile | None" = None) -> None:
+    @staticmethod
+    def _check_users(sender: AbstractBaseUser, recipient: AbstractBaseUser, api_key: "APIKey | None") -> None:
+        if not all(user.pk and user.is_active for user in (sender, recipient)):
+            raise UserNotFound
+        if sender.pk == recipient.pk:
+            raise SelfMessage
+        if api_key:
+            api_key.check_scope("send")
+            if not api_key.may_act_as(sender.pk):
+                raise UserNotCovered
+
+    def _write(
+        self,
+        message: "Message",
+        using: str,
+        finish: Callable[[], None] | None,
+        stored: "StoredFile | None" = None,
+    ) -> None:
+        """Write the rows of a message, all of them or none; ``finish`` writes what belongs to it further."""
         from ossn_messaging.models import Conversation
 
-        using = self._db or router.db_for_write(self.model, instance=message)
-        announce = partial(message_sent.send_robust, sender=self.model, message=message, api_key=api_key)
+        announce = partial(message_sent.send_robust, sender=self.model, message=message, api_key=message.api_key)
         written = False
         try:
             with transaction.atomic(using=using):
@@ -134,6 +169,8 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
                 message.save(using=using, force_insert=True)
                 if stored:
                     stored.claim(message, using)
+                if finish:
+                    finish()
                 transaction.on_commit(announce, using=using)
                 written = True
         except IntegrityError as error:

@@ -1,15 +1,19 @@
+from collections.abc import Iterable
+from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 from django.conf import settings
-from django.db import models, router
+from django.db import models, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ossn_messaging.conversations import ConversationQuerySet
+from ossn_messaging.exceptions import ScopeMissing
 from ossn_messaging.fields import AttachmentField
-from ossn_messaging.keys import APIKeyManager
+from ossn_messaging.keys import APIKeyManager, all_scopes
 from ossn_messaging.kinds import BY_CONTENT_TYPE, Kind
 from ossn_messaging.managers import AttachmentManager, MessageManager
+from ossn_messaging.repeats import SendingQuerySet
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -37,6 +41,15 @@ class Message(models.Model):
         verbose_name=_("recipient"),
     )
     text = models.TextField(_("text"))
+    api_key = models.ForeignKey(
+        "APIKey",
+        null=True,
+        on_delete=models.PROTECT,
+        editable=False,
+        related_name="messages",
+        verbose_name=_("API key"),
+    )
+    """The key that sent it, ``None`` where the site's own code did."""
     created_at = models.DateTimeField(_("sent at"), default=timezone.now, editable=False)
     position = models.PositiveBigIntegerField(editable=False)
     """The number of the message in its conversation, from 1.
@@ -46,6 +59,9 @@ class Message(models.Model):
     """
     deleted_by_sender = models.BooleanField(_("deleted by its sender"), default=False)
     deleted_by_recipient = models.BooleanField(_("deleted by its recipient"), default=False)
+
+    repeats: "Sending | None" = None
+    """What ``Message.objects.send()`` has found to be done already, and returned instead of doing it again."""
 
     objects = MessageManager()
 
@@ -176,9 +192,22 @@ class APIKey(models.Model):
     name = models.CharField(_("name"), max_length=100)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     """SHA-256 of the key, in hexadecimal."""
+    scopes = models.JSONField(_("scopes"), default=all_scopes)
+    """A list of what the key may do, each one of ``SCOPES``."""
+    users = models.ManyToManyField(
+        settings.AUTH_USER_MODEL,
+        blank=True,
+        related_name="ossn_api_keys",
+        verbose_name=_("users"),
+        help_text=_("Whom it may act as: who a message is from, and whose messages are read. Empty: anyone."),
+    )
+    is_restricted = models.BooleanField(default=False, editable=False)
+    """Whether it may act as ``users`` alone, though the last of them has been deleted meanwhile."""
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(_("last used at"), null=True, blank=True, editable=False)
+    """To within ``keys.USE_INTERVAL``."""
 
     objects = APIKeyManager()
 
@@ -189,8 +218,73 @@ class APIKey(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_live(self) -> bool:
+        """Whether it is neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+
+    def check_scope(self, scope: str) -> None:
+        """Raise ``ScopeMissing`` unless the key may do this."""
+        if scope not in self.scopes:
+            raise ScopeMissing(scope)
+
+    def may_act_as(self, *user_ids: int) -> bool:
+        """Whether the key may act as one of these users."""
+        return not self.is_restricted or self.users.filter(pk__in=user_ids).exists()
+
+    def restrict_to(self, users: "Iterable[AbstractBaseUser]") -> None:
+        """Let the key act as these users alone; as anyone where there are none."""
+        chosen = list(users)
+        with transaction.atomic(using=self._writer):
+            self.is_restricted = bool(chosen)
+            self.save(using=self._writer, update_fields=["is_restricted"])
+            self.users.set(chosen)
+
     def revoke(self) -> None:
         """End the key at once; a key that has ended keeps the time at which it did."""
-        using = router.db_for_write(type(self), instance=self)
-        type(self).objects.using(using).filter(pk=self.pk).revoke()
-        self.refresh_from_db(using=using, fields=["revoked_at"])
+        type(self).objects.using(self._writer).filter(pk=self.pk).revoke()
+        self.refresh_from_db(using=self._writer, fields=["revoked_at"])
+
+    def rotate(self, overlap: timedelta) -> "tuple[APIKey, str]":
+        """Make a key of the same name that may do the same, and let this one expire after ``overlap``.
+
+        Returns the new key and its text, which can't be had again. Raises ``ValueError`` where this one has ended.
+        """
+        return type(self).objects.db_manager(self._writer).rotate(self, overlap)
+
+    @property
+    def _writer(self) -> str:
+        return router.db_for_write(type(self), instance=self)
+
+
+class Sending(models.Model):
+    """What a client asked for under an idempotency key, and what it was answered: so much is done only once."""
+
+    sender = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, db_index=False, related_name="+", verbose_name=_("sender")
+    )
+    recipient = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", verbose_name=_("recipient")
+    )
+    key = models.CharField(_("idempotency key"), max_length=255)
+    digest = models.CharField(max_length=64)
+    """SHA-256 of what was asked for, in hexadecimal."""
+    message = models.OneToOneField(
+        Message, null=True, on_delete=models.SET_NULL, related_name="sending", verbose_name=_("message")
+    )
+    answer = models.TextField()
+    """The payload of the answer in JSON, without the message's text."""
+
+    objects = SendingQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["sender", "key"], name="ossn_sending_once")]
+
+    def __str__(self) -> str:
+        return _("sending %(id)s") % {"id": self.pk}
+
+    def finish(self, message: Message, answer: str, using: str) -> None:
+        """Save it with what came of it; raises ``IntegrityError`` where the same was done meanwhile."""
+        self.message = message
+        self.answer = answer
+        self.save(using=using, force_insert=True)

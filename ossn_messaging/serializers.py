@@ -1,6 +1,7 @@
 """The objects of the protocol's answers, key by key in the order of the contract."""
 
 import html
+import json
 import re
 from typing import Any
 
@@ -8,7 +9,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest
 
 from ossn_messaging.conf import conf
-from ossn_messaging.links import attachment_url, icon_url
+from ossn_messaging.links import attachment_url, icon_url, signed
 from ossn_messaging.models import Attachment, Message
 
 LINE_BREAK = re.compile(r"\r\n|\n\r|\n|\r")
@@ -60,4 +61,22 @@ def sent_object(
             "type_of_attachment": "image" if attachment.kind.is_image else "file",
             "attachment_url": attachment_url(request, attachment),
         }
+    return payload
+
+
+def kept_answer(payload: dict[str, Any]) -> str:
+    """Return what to keep of a message's payload for a repetition: neither its text nor a signature."""
+    kept = {**payload, "message": ""}
+    if "attachment_url" in kept:
+        kept["attachment_url"] = kept["attachment_url"].partition("?")[0]
+    return json.dumps(kept)
+
+
+def repeated_object(message: Message) -> dict[str, Any]:
+    """Return the payload that a message had when it was sent, its attachment's URL signed anew."""
+    payload: dict[str, Any] = json.loads(message.repeats.answer) if message.repeats else {}
+    payload["message"] = formatted(message.text)
+    attachment: Attachment | None = getattr(message, "attachment", None)
+    if attachment:
+        payload["attachment_url"] = signed(payload["attachment_url"], attachment)
     return payload

@@ -26,7 +26,7 @@ from ossn_messaging.exceptions import AttachmentRefused, MessagingDisabled, Mess
 from ossn_messaging.managers import clean_text
 from ossn_messaging.models import APIKey, Attachment, Message
 from ossn_messaging.parsers import FormParser, JSONParser, MultiPartParser, query_of, take_chunked
-from ossn_messaging.serializers import sent_object, user_object
+from ossn_messaging.serializers import kept_answer, repeated_object, sent_object, user_object
 from ossn_messaging.users import find_pair
 
 CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
@@ -131,16 +131,33 @@ class MessageSend(Endpoint):
         sender, recipient = find_pair(self.parameter("from"), self.parameter("to"))
         # Shown before it is sent: after the commit nothing may fail any more, least of all the site's own USER_ICON.
         message_from, message_to = user_object(request, sender), user_object(request, recipient)
+
+        def answer(message: Message) -> str:
+            return kept_answer(sent_object(request, message, message_from, message_to))
+
         message = Message.objects.send(
             sender=sender,
             recipient=recipient,
             text=text,
             upload=self.get_upload(request),
             api_key=cast(APIKey, request.auth),
+            idempotency_key=self.get_idempotency_key(request),
+            answer=answer,
         )
+        if message.repeats:
+            response = success(request, repeated_object(message))
+            response["Idempotent-Replayed"] = "true"
+            return response
         return success(request, sent_object(request, message, message_from, message_to))
 
     get = post
+
+    def get_idempotency_key(self, request: Request) -> str | None:
+        """Return the header ``Idempotency-Key``, bare or in quotes as the draft of its RFC has it, or the parameter."""
+        given = request.headers.get("Idempotency-Key", "").strip() or self.parameter("idempotency_key").strip()
+        if len(given) > 1 and given.startswith('"') and given.endswith('"'):
+            given = given[1:-1]
+        return given or None
 
     def get_upload(self, request: Request) -> "File[Any] | None":
         """Return the one file that the part ``attachment`` may have (contract, "Attachment").
