@@ -46,6 +46,16 @@ def clean_text(text: str) -> str:
     return cleaned
 
 
+def check_text(text: str) -> None:
+    """Raise ``TextTooLong`` or ``TextNotUnicode`` where a text can't be stored as it is."""
+    if len(text) > conf.MAX_MESSAGE_LENGTH:
+        raise TextTooLong
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise TextNotUnicode from error
+
+
 class MessageQuerySet(models.QuerySet["Message"]):
     """``sent`` and ``received`` are a user's side of a conversation, each of them one range of an index.
 
@@ -75,7 +85,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
 
 class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ignore[misc]
-    def send(
+    def send(  # noqa: PLR0913, what a message can have
         self,
         *,
         sender: AbstractBaseUser,
@@ -116,16 +126,14 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
                 return done
         if conf.CAN_SEND and not conf.CAN_SEND(sender, recipient, api_key):
             raise NotAllowed
-        if len(text) > conf.MAX_MESSAGE_LENGTH:
-            raise TextTooLong
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise TextNotUnicode from error
-
+        check_text(text)
         message: Message = self.model(sender=sender, recipient=recipient, text=text, api_key=api_key)
         self.model._meta.get_field("attachment").set_cached_value(message, None)  # known, so never asked for
-        finish = sending and (lambda: sending.finish(message, answer(message), using))
+
+        def finish() -> None:
+            if sending:
+                sending.finish(message, answer(message), using)
+
         try:
             if upload is None:
                 self._write(message, using, finish)
@@ -154,7 +162,7 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
         self,
         message: "Message",
         using: str,
-        finish: Callable[[], None] | None,
+        finish: Callable[[], None],
         stored: "StoredFile | None" = None,
     ) -> None:
         """Write the rows of a message, all of them or none; ``finish`` writes what belongs to it further."""
@@ -169,8 +177,7 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
                 message.save(using=using, force_insert=True)
                 if stored:
                     stored.claim(message, using)
-                if finish:
-                    finish()
+                finish()
                 transaction.on_commit(announce, using=using)
                 written = True
         except IntegrityError as error:

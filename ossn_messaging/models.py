@@ -199,7 +199,7 @@ class APIKey(models.Model):
         blank=True,
         related_name="ossn_api_keys",
         verbose_name=_("users"),
-        help_text=_("Whom it may act as: who a message is from, and whose messages are read. Empty: anyone."),
+        help_text=_("Whom it may act as: whom messages are from, and whose are read. Empty: anyone."),
     )
     is_restricted = models.BooleanField(default=False, editable=False)
     """Whether it may act as ``users`` alone, though the last of them has been deleted meanwhile."""
@@ -238,7 +238,7 @@ class APIKey(models.Model):
         with transaction.atomic(using=self._writer):
             self.is_restricted = bool(chosen)
             self.save(using=self._writer, update_fields=["is_restricted"])
-            self.users.set(chosen)
+            self.users.set([user.pk for user in chosen])
 
     def revoke(self) -> None:
         """End the key at once; a key that has ended keeps the time at which it did."""
@@ -250,7 +250,9 @@ class APIKey(models.Model):
 
         Returns the new key and its text, which can't be had again. Raises ``ValueError`` where this one has ended.
         """
-        return type(self).objects.db_manager(self._writer).rotate(self, overlap)
+        keys = type(self).objects.db_manager(self._writer)
+        made: tuple[APIKey, str] = keys.rotate(self, overlap)
+        return made
 
     @property
     def _writer(self) -> str:

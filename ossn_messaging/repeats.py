@@ -27,7 +27,7 @@ class SendingQuerySet(models.QuerySet["Sending"]):
             raise BadIdempotencyKey
         asked = [recipient.pk, text, measured(upload)[1] if upload else None]
         digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
-        return self.model(sender=sender, recipient=recipient, key=key, digest=digest)
+        return self.model(sender_id=sender.pk, recipient_id=recipient.pk, key=key, digest=digest)
 
     def done(self, sending: "Sending") -> "Message | None":
         """Return the message that was sent under the same key, ``None`` where none was.
@@ -36,7 +36,7 @@ class SendingQuerySet(models.QuerySet["Sending"]):
         """
         done = (
             self.select_related("message__attachment", "message__sender", "message__recipient")
-            .filter(sender=sending.sender, key=sending.key)
+            .filter(sender_id=sending.sender_id, key=sending.key)
             .first()
         )
         if done is None:

@@ -17,7 +17,7 @@ from django.utils.log import AdminEmailHandler
 from pytest_django import Settings
 
 from ossn_messaging.exceptions import StoreFailed
-from ossn_messaging.models import Attachment, Conversation, Message
+from ossn_messaging.models import APIKey, Attachment, Conversation, Message
 from ossn_messaging.signals import message_sent
 from tests.conftest import API, SEND, everywhere, files_in, keep_attachments_in, upload
 
@@ -103,6 +103,7 @@ def test_a_commit_of_which_nothing_is_known(
     def commit() -> None:
         raise OperationalError(REASON)
 
+    APIKey.objects.note_use()
     monkeypatch.setattr(connection, "_commit", commit)
     with failing_database(6):
         api.send(status=503, attachment=upload("dummy.pdf"))

@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
                     "users",
                     models.ManyToManyField(
                         blank=True,
-                        help_text="Whom it may act as: who a message is from, and whose messages are read. Empty: anyone.",
+                        help_text="Whom it may act as: whom messages are from, and whose are read. Empty: anyone.",
                         related_name="ossn_api_keys",
                         to=settings.AUTH_USER_MODEL,
                         verbose_name="users",
