@@ -11,6 +11,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from ossn_messaging.exceptions import InvalidKey
+from ossn_messaging.throttles import WrongKeyThrottle
 
 if TYPE_CHECKING:
     from ossn_messaging.models import APIKey
@@ -50,9 +51,20 @@ class APIKeyAuthentication(BaseAuthentication):
 
     @sensitive_variables("key")
     def authenticate(self, request: Request) -> "tuple[KeyHolder, APIKey] | None":
-        """Return ``None`` where the request has no key; raise ``AuthenticationFailed`` where it has a wrong one."""
+        """Return ``None`` where the request has no key.
+
+        Raises ``AuthenticationFailed`` where it has a wrong one, and ``Throttled`` where its address gave too many.
+        """
         key = self.get_key(request)
-        return self.authenticate_credentials(key) if key else None
+        if not key:
+            return None
+        throttle = WrongKeyThrottle()
+        throttle.check(request)
+        try:
+            return self.authenticate_credentials(key)
+        except AuthenticationFailed:
+            throttle.count()
+            raise
 
     @sensitive_variables("key", "given", "data")
     def get_key(self, request: Request) -> str | None:

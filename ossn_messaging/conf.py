@@ -1,5 +1,6 @@
 """The settings of the app: the dict ``OSSN_MESSAGING``, read at the moment of use."""
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
@@ -10,6 +11,10 @@ from django.utils.module_loading import import_string
 from ossn_messaging import kinds
 
 T = TypeVar("T")
+
+THROTTLED = ("key", "sender", "wrong_key")
+"""What is limited: each API key, each sender, and the wrong keys of each address."""
+RATE = re.compile(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)")
 
 
 def configured() -> Mapping[str, Any]:
@@ -73,6 +78,10 @@ def _is_positive(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
+def _is_natural(value: Any) -> bool:
+    return (value == 0 and not isinstance(value, bool | float)) or _is_positive(value)
+
+
 def _is_text_or_none(value: Any) -> bool:
     return value is None or (isinstance(value, str) and bool(value))
 
@@ -91,6 +100,12 @@ def _are_texts(value: Any) -> bool:
 def _are_extensions(value: Any) -> bool:
     return isinstance(value, list | tuple | set | frozenset) and all(
         isinstance(item, str) and item in kinds.BY_EXTENSION for item in value
+    )
+
+
+def _are_rates(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        name in THROTTLED and isinstance(rate, str) and RATE.fullmatch(rate) for name, rate in value.items()
     )
 
 
@@ -124,6 +139,10 @@ class Settings:
     )
     USER_ICON = CallableSetting()
     CAN_SEND = CallableSetting()
+    THROTTLE_RATES = Setting[Mapping[str, str]](
+        {}, _are_rates, f"a dict of rates such as '60/min' or '1000/day', under some of {', '.join(THROTTLED)}"
+    )
+    NUM_PROXIES = Setting(0, _is_natural, "how many proxies before the site name their client in X-Forwarded-For")
 
     @classmethod
     def all(cls) -> dict[str, Setting[Any]]:

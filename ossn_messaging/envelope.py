@@ -83,6 +83,8 @@ STANDS_FOR: tuple[tuple[type[Exception], type[exceptions.MessagingError]], ...] 
 def _protocol_error(exception: Exception) -> exceptions.MessagingError:
     if isinstance(exception, exceptions.MessagingError):
         return exception
+    if isinstance(exception, drf.Throttled):
+        return exceptions.TooManyRequests(getattr(exception, "wait", None))
     return next(error() for kind, error in STANDS_FOR if isinstance(exception, kind))
 
 

@@ -102,6 +102,11 @@ class Message(models.Model):
         """Whether ``user`` is its sender or recipient and has not deleted it."""
         return any(user_id == user.pk and not deleted for user_id, _other_id, deleted in self.sides())
 
+    def is_open_to_key(self, api_key: "APIKey") -> bool:
+        """Whether ``api_key`` may read it: as one of its two users who has not deleted it."""
+        readers = [user_id for user_id, _other_id, deleted in self.sides() if not deleted]
+        return "read" in api_key.scopes and api_key.may_act_as(*readers)
+
 
 class Conversation(models.Model):
     """One user's side of the messages between them and another: what of it is kept rather than counted.

@@ -15,6 +15,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from ossn_messaging import icons, links
@@ -27,6 +28,7 @@ from ossn_messaging.managers import clean_text
 from ossn_messaging.models import APIKey, Attachment, Message
 from ossn_messaging.parsers import FormParser, JSONParser, MultiPartParser, query_of, take_chunked
 from ossn_messaging.serializers import kept_answer, repeated_object, sent_object, user_object
+from ossn_messaging.throttles import KeyThrottle, SenderThrottle
 from ossn_messaging.users import find_pair
 
 CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
@@ -49,7 +51,7 @@ class EnvelopeView(APIView):
     renderer_classes = (EnvelopeRenderer,)
     authentication_classes: Sequence[type[BaseAuthentication]] = ()
     permission_classes: Sequence[type[BasePermission]] = ()
-    throttle_classes = ()
+    throttle_classes: Sequence[type[BaseThrottle]] = ()
     content_negotiation_class = NoNegotiation
     versioning_class = None
     schema = None
@@ -81,6 +83,7 @@ class Endpoint(EnvelopeView):
 
     authentication_classes = (APIKeyAuthentication,)
     permission_classes = (IsAuthenticated,)
+    throttle_classes = (KeyThrottle, SenderThrottle)
     http_method_names = ["get", "post", "options"]
 
     given: MultiValueDict[str, Any]
@@ -200,12 +203,18 @@ class AttachmentFile(EnvelopeView):
         """
         signature = request.query_params.get(links.SIGNATURE, "")
         user = getattr(request._request, "user", None)
-        key = APIKeyAuthentication().get_key(request)
-        has_key = bool(key and APIKey.objects.find(key))
+        try:
+            _holder, api_key = APIKeyAuthentication().authenticate(request) or (None, None)
+        except drf.AuthenticationFailed:
+            api_key = None
         attachment = Attachment.objects.select_related("message").filter(pk=guid).first()
         if attachment is None or attachment.name != name or attachment.message.is_deleted:
             raise Http404
-        if has_key or links.opens(signature, attachment) or (user is not None and attachment.is_open_to(user)):
+        if (
+            links.opens(signature, attachment)
+            or (user is not None and attachment.is_open_to(user))
+            or (api_key is not None and attachment.message.is_open_to_key(api_key))
+        ):
             return attachment
         raise Http404
 

@@ -36,6 +36,8 @@ def test_a_site_that_is_set_up_well(settings: Settings) -> None:
         "ATTACHMENT_URL_MAX_AGE": None,
         "ATTACHMENT_VALIDATORS": ["tests.site.no_drafts", "django.core.validators.validate_image_file_extension"],
         "X_ACCEL_REDIRECT": "/protected/",
+        "THROTTLE_RATES": {"key": "1000/day", "sender": "20/min", "wrong_key": "5/s"},
+        "NUM_PROXIES": 2,
     }
     assert ids() == []
 
@@ -69,6 +71,8 @@ WRONG: dict[str, list[Any]] = {
     "X_ACCEL_REDIRECT": ["", "protected", "/protected", "protected/", 1],
     "USER_ICON": [1, "", len],
     "CAN_SEND": [1, "", len],
+    "THROTTLE_RATES": [None, [], {"keys": "1/m"}, {"key": 10}, {"key": "10"}, {"key": "0/min"}, {"key": "1/week"}],
+    "NUM_PROXIES": [-1, None, "1", 1.0, True],
 }
 
 

@@ -1,0 +1,73 @@
+"""How often the API may be used: DRF's throttles on the site's cache, with the rates of ``THROTTLE_RATES``."""
+
+from typing import Any
+
+from rest_framework.exceptions import Throttled
+from rest_framework.request import Request
+from rest_framework.throttling import SimpleRateThrottle
+from rest_framework.views import APIView
+
+from ossn_messaging.conf import conf
+
+
+class RateThrottle(SimpleRateThrottle):
+    """Counts requests under ``scope``, unless ``THROTTLE_RATES`` has no rate for it."""
+
+    cache_format = "ossn_messaging_throttle_%(scope)s_%(ident)s"
+
+    def get_rate(self) -> str | None:
+        return conf.THROTTLE_RATES.get(str(self.scope))
+
+    def get_ident(self, request: Request) -> str:
+        """Return the client's address, as ``NUM_PROXIES`` proxies before the site tell it."""
+        addresses = [address.strip() for address in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+        proxies = conf.NUM_PROXIES
+        if proxies and addresses[-1]:
+            return str(addresses[-min(proxies, len(addresses))])
+        return str(request.META.get("REMOTE_ADDR", ""))
+
+    def key_for(self, ident: object) -> str:
+        return self.cache_format % {"scope": self.scope, "ident": ident}
+
+
+class KeyThrottle(RateThrottle):
+    """Each API key."""
+
+    scope = "key"
+
+    def get_cache_key(self, request: Request, view: Any) -> str:
+        return self.key_for(request.auth.pk)
+
+
+class SenderThrottle(RateThrottle):
+    """Each user in whose name requests are made, whatever the key."""
+
+    scope = "sender"
+
+    def get_cache_key(self, request: Request, view: Any) -> str | None:
+        """Return ``None``, which is not counted, where the request names no user."""
+        sender = view.parameter("from").strip().lstrip("0")
+        return self.key_for(sender) if sender.isascii() and sender.isdigit() else None
+
+
+class WrongKeyThrottle(RateThrottle):
+    """Each address that gives wrong keys; one that gave too many is refused before the database is asked."""
+
+    scope = "wrong_key"
+
+    def get_cache_key(self, request: Request, view: Any) -> str:
+        return self.key_for(self.get_ident(request))
+
+    def throttle_success(self) -> bool:
+        """Count nothing yet: the key may be right."""
+        return True
+
+    def check(self, request: Request) -> None:
+        """Raise ``Throttled`` where too many wrong keys came from the request's address."""
+        if not self.allow_request(request, APIView()):
+            raise Throttled(self.wait())
+
+    def count(self) -> None:
+        """Count a wrong key of the request that was checked."""
+        if self.rate is not None:
+            super().throttle_success()

@@ -1,0 +1,214 @@
+"""A send that is safe to repeat."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError, connection, connections
+from django.test import Client
+from pytest_django import Settings
+
+from ossn_messaging.exceptions import DifferentRequest
+from ossn_messaging.models import Conversation, Message, Sending
+from tests.conftest import API, SEND, everywhere, fetch, files_in, upload
+from tests.files import PDF
+
+KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
+
+
+def send(api: API, key: str | None = KEY, **changes: Any) -> tuple[bool, dict[str, Any]]:
+    """Return whether the answer says that it is a repetition, and the answer."""
+    headers = {} if key is None else {"Idempotency-Key": key}
+    response = api.client.post(SEND, api.fields(**changes), headers=headers)
+    return response.headers.get("Idempotent-Replayed") == "true", api.read(response, response.status_code)
+
+
+def without_time(answer: dict[str, Any]) -> str:
+    """Return the bytes of an answer that must not change."""
+    kept = {**answer, "time_token": 0}
+    if "attachment_url" in kept["payload"]:
+        kept["payload"] = {**kept["payload"], "attachment_url": urlsplit(kept["payload"]["attachment_url"]).path}
+    return json.dumps(kept)
+
+
+@everywhere
+def test_the_same_again(api: API, attachments_folder: Path, received: list[Any]) -> None:
+    repeated, first = send(api, message="<1>\n2 ", attachment=upload("dummy.pdf"))
+    assert (repeated, first["code"]) == (False, "100")
+    User.objects.update(first_name="Renamed since")
+    for _ in range(2):
+        repeated, again = send(api, message=" <1>\n2", attachment=upload("dummy.pdf"))
+        assert repeated
+        assert without_time(again) == without_time(first)
+        assert fetch(Client(), again["payload"]["attachment_url"])[1] == PDF
+    assert Message.objects.count() == len(files_in(attachments_folder)) == len(received) == 1
+    assert Conversation.objects.get(user=api.sender).messages == 1
+
+
+@pytest.mark.parametrize("way", ["header", "quoted header", "form", "query", "JSON"])
+def test_where_the_key_may_stand(api: API, way: str) -> None:
+    for number in range(2):
+        if way == "query":
+            response = api.client.get(SEND, api.fields(idempotency_key=KEY))
+        elif way == "JSON":
+            response = api.client.post(SEND, json.dumps(api.fields(idempotency_key=7)), "application/json")
+        elif way == "form":
+            response = api.client.post(SEND, api.fields(idempotency_key=KEY))
+        else:
+            key = f'"{KEY}"' if way == "quoted header" else KEY
+            response = api.client.post(SEND, api.fields(), headers={"Idempotency-Key": key})
+        assert api.read(response)["code"] == "100"
+        assert ("Idempotent-Replayed" in response.headers) == bool(number)
+    assert Sending.objects.get().key == ("7" if way == "JSON" else KEY)
+    assert Message.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"message": "another"},
+        {"attachment": upload("dummy.pdf")},
+        {"attachment": upload("photo.png")},
+    ],
+)
+def test_something_else_under_the_same_key(api: API, change: dict[str, Any]) -> None:
+    send(api, attachment=upload("photo.jpg"))
+    repeated, answer = send(api, **{"attachment": upload("photo.jpg"), **change})
+    assert (repeated, answer["code"]) == (False, "200")
+    assert answer["message"] == "Message send failed: another message was sent under this idempotency key"
+    assert Message.objects.count() == 1
+
+
+def test_another_recipient_under_the_same_key(api: API, stranger: User) -> None:
+    send(api)
+    assert "another message" in send(api, to=stranger.pk)[1]["message"]
+    assert Message.objects.count() == 1
+
+
+def test_the_key_is_the_senders(api: API) -> None:
+    send(api)
+    assert not send(api, from_=api.recipient.pk, to=api.sender.pk)[0]
+    assert Message.objects.count() == 2
+
+
+@pytest.mark.sends
+def test_without_a_key_nothing_is_remembered(api: API) -> None:
+    for key in (None, "", '""'):
+        assert not send(api, key)[0]
+        assert not send(api, key)[0]
+    assert Message.objects.count() == 6
+    assert not Sending.objects.exists()
+
+
+@pytest.mark.parametrize("named", ["x" * 256, "a\tb", "\x7f", "a\u200bb"])
+def test_a_key_that_is_none(api: API, named: str) -> None:
+    answer = api.send(idempotency_key=named)
+    assert (answer["code"], answer["message"]) == (
+        "200",
+        "Message send failed: the idempotency key is too long or not printable",
+    )
+    assert not Message.objects.exists()
+
+
+def test_the_longest_key(api: API) -> None:
+    assert [send(api, "x" * 255)[0] for _ in range(2)] == [False, True]
+
+
+def test_a_failed_send_is_not_remembered(api: API, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert send(api, attachment=upload("page.pdf", b"<html>"))[1]["code"] == "200"
+
+    def commit() -> None:
+        raise OperationalError("the wire was cut")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(connection, "_commit", commit)
+        assert send(api, attachment=upload("dummy.pdf"))[1]["code"] == "200"
+    repeated, answer = send(api)
+    assert (repeated, answer["code"]) == (False, "100")
+    assert send(api)[0]
+
+
+def test_a_repetition_is_answered_though_the_rules_have_changed(api: API, settings: Settings) -> None:
+    """It is no new message."""
+    send(api)
+    settings.OSSN_MESSAGING = {"MAX_MESSAGE_LENGTH": 1, "CAN_SEND": "tests.site.broken"}
+    assert send(api)[0]
+
+
+def test_the_checks_before_hold_for_a_repetition_too(api: API, settings: Settings) -> None:
+    send(api)
+    assert send(api, api_key_token="wrong")[1]["code"] == "106"
+    assert send(api, to="999")[1]["code"] == "103"
+    settings.OSSN_MESSAGING = {"ENABLED": False}
+    assert send(api)[1]["code"] == "201"
+
+
+@pytest.mark.parametrize("way", ["row", "both sides"])
+def test_what_was_deleted_is_not_sent_again(api: API, way: str) -> None:
+    _repeated, first = send(api, attachment=upload("dummy.pdf"))
+    if way == "row":
+        Message.objects.get().delete()
+    else:
+        Message.objects.update(deleted_by_sender=True, deleted_by_recipient=True)
+    repeated, answer = send(api, attachment=upload("dummy.pdf"))
+    assert (repeated, answer["code"]) == (False, "200")
+    assert "has been deleted" in answer["message"]
+    assert "Test" not in Sending.objects.get().answer, "nor is its text kept"
+    assert first["payload"]["attachment_url"].partition("?signature=")[2] not in Sending.objects.get().answer
+
+
+def test_a_user_who_is_deleted_takes_it_along(api: API) -> None:
+    send(api)
+    api.recipient.delete()
+    assert not Sending.objects.exists()
+
+
+def test_the_attachment_that_was_deleted_alone(api: API) -> None:
+    _repeated, first = send(api, attachment=upload("dummy.pdf"))
+    Message.objects.get().attachment.delete()
+    repeated, again = send(api, attachment=upload("dummy.pdf"))
+    assert repeated
+    assert without_time(again) == without_time(first)
+
+
+def test_from_the_sites_own_code(sender: User, recipient: User) -> None:
+    options: dict[str, Any] = {"sender": sender, "recipient": recipient, "idempotency_key": KEY}
+    first = Message.objects.send(text="x", **options)
+    again = Message.objects.send(text="x", **options)
+    assert first == again
+    assert (first.repeats, again.repeats) == (None, Sending.objects.get())
+    with pytest.raises(DifferentRequest):
+        Message.objects.send(text="y", **options)
+
+
+@everywhere
+@pytest.mark.django_db(transaction=True)
+def test_fifty_clients_at_once(api: API, attachments_folder: Path) -> None:
+    """One row and one file; each of the others gets the first's answer, or is told to try again."""
+    if connection.vendor == "sqlite":
+        pytest.skip("the database in memory has one connection; test_demo sends to a file's")
+    clients = 50
+    start = Barrier(clients)
+
+    def one(_number: int) -> tuple[bool, dict[str, Any]]:
+        own = API(Client(), api.key, api.sender, api.recipient)
+        start.wait()
+        try:
+            return send(own, attachment=upload("dummy.pdf"))
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(clients) as pool:
+        answers = list(pool.map(one, range(clients)))
+    sent = [answer for _repeated, answer in answers if answer["code"] == "100"]
+    assert all("try again" in answer["message"] for _repeated, answer in answers if answer["code"] != "100")
+    assert sum(not repeated for repeated, answer in answers if answer["code"] == "100") == 1
+    assert len({without_time(answer) for answer in sent}) == 1
+    assert Message.objects.count() == Sending.objects.count() == len(files_in(attachments_folder)) == 1
+    assert Conversation.objects.get(user=api.sender).messages == 1
+    assert send(api, attachment=upload("dummy.pdf"))[0]
