@@ -1,14 +1,18 @@
+from datetime import timedelta
 from typing import Any
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
+from django.views.decorators.debug import sensitive_variables
 
-from ossn_messaging.keys import APIKeyQuerySet
+from ossn_messaging.keys import SCOPES, APIKeyQuerySet, all_scopes
 from ossn_messaging.models import APIKey, Attachment, Message
 
 
@@ -30,9 +34,11 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 @admin.register(Message)
 class MessageAdmin(ReadOnlyAdmin):
-    list_display = ("id", "sender", "recipient", "start", "created_at", "deleted_by_sender", "deleted_by_recipient")
-    list_select_related = ("sender", "recipient")
-    list_filter = ("created_at", "deleted_by_sender", "deleted_by_recipient")
+    list_display = (
+        *("id", "sender", "recipient", "start", "api_key", "created_at", "deleted_by_sender", "deleted_by_recipient"),
+    )
+    list_select_related = ("sender", "recipient", "api_key")
+    list_filter = ("created_at", "deleted_by_sender", "deleted_by_recipient", "api_key")
     ordering = ("-id",)
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
@@ -63,14 +69,45 @@ class AttachmentAdmin(ReadOnlyAdmin):
         return attachment.message.recipient.get_username()
 
 
+class APIKeyForm(forms.ModelForm):  # type: ignore[type-arg]
+    scopes = forms.MultipleChoiceField(
+        label=_("Scopes"),
+        choices=lambda: list(SCOPES.items()),
+        initial=all_scopes,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+
+class RotationForm(forms.Form):
+    days = forms.IntegerField(
+        label=_("Overlap, in days"), initial=7, min_value=0, max_value=365, help_text=_("0 ends the first key now.")
+    )
+
+
 @admin.register(APIKey)
 class APIKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ("name", "created_at", "expires_at", "revoked_at")
+    form = APIKeyForm
+    list_display = ("name", "what", "whom", "created_at", "expires_at", "revoked_at", "last_used_at")
+    list_filter = ("revoked_at", "expires_at", "last_used_at")
     search_fields = ("name",)
-    fields = ("name", "expires_at", "created_at", "revoked_at")
-    readonly_fields = ("created_at", "revoked_at")
+    fields = ("name", "scopes", "users", "expires_at", "created_at", "revoked_at", "last_used_at")
+    raw_id_fields = ("users",)
+    readonly_fields = ("created_at", "revoked_at", "last_used_at")
     ordering = ("name", "-created_at")
-    actions = ("revoke",)
+    actions = ("revoke", "rotate")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[APIKey]:
+        api_keys: QuerySet[APIKey] = super().get_queryset(request)
+        return api_keys.annotate(user_count=Count("users"))
+
+    @admin.display(description=_("scopes"))
+    def what(self, api_key: APIKey) -> str:
+        return ", ".join(api_key.scopes)
+
+    @admin.display(description=_("users"))
+    def whom(self, api_key: APIKey) -> str:
+        return str(api_key.user_count if api_key.is_restricted else _("anyone"))  # type: ignore[attr-defined]
 
     def save_model(self, request: HttpRequest, obj: APIKey, form: Any, change: bool) -> None:
         if change:
@@ -78,23 +115,49 @@ class APIKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         else:
             request.issued_key = APIKey.objects.issue(obj)  # type: ignore[attr-defined]
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Save whom the key may act as; where all of them are gone, and were not taken out here, it stays nobody."""
+        super().save_related(request, form, formsets, change)
+        if "users" in form.changed_data:
+            form.instance.restrict_to(form.cleaned_data["users"])
+
     def response_add(self, request: HttpRequest, obj: APIKey, post_url_continue: str | None = None) -> HttpResponse:
-        """Show the key, on the one page that ever does."""
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": _("API key created"),
-            "api_key": obj,
-            "key": request.issued_key,  # type: ignore[attr-defined]
-        }
-        response = TemplateResponse(request, "admin/ossn_messaging/apikey/created.html", context)
+        return self._show_key(request, obj, request.issued_key)  # type: ignore[attr-defined]
+
+    @sensitive_variables()
+    def _show_key(self, request: HttpRequest, api_key: APIKey, key: str, rotated: APIKey | None = None) -> HttpResponse:
+        """Show a key, on the one page that ever does."""
+        context = {"title": _("API key created"), "api_key": api_key, "key": key, "rotated": rotated}
+        response = self._page(request, "created", context)
         response["Cache-Control"] = "no-store"
         return response
 
+    def _page(self, request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
+        context |= {**self.admin_site.each_context(request), "opts": self.opts}
+        return TemplateResponse(request, f"admin/ossn_messaging/apikey/{name}.html", context)
+
     @admin.action(description=_("Revoke the selected API keys"), permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: APIKeyQuerySet) -> None:
+        for api_key in queryset.filter(revoked_at=None):
+            self.log_change(request, api_key, "Revoked.")
         revoked = queryset.revoke()
         self.message_user(
             request,
             ngettext("%(count)d key was revoked.", "%(count)d keys were revoked.", revoked) % {"count": revoked},
         )
+
+    @admin.action(description=_("Rotate the selected API key"), permissions=["add", "change"])
+    def rotate(self, request: HttpRequest, queryset: APIKeyQuerySet) -> HttpResponse | None:
+        """Ask for the overlap, and then show the new key."""
+        api_keys = list(queryset.live()[:2])
+        if len(api_keys) != 1:
+            self.message_user(request, _("Select one key that has not ended."), messages.ERROR)
+            return None
+        (api_key,) = api_keys
+        form = RotationForm(request.POST if "rotate" in request.POST else None)
+        if not form.is_valid():
+            return self._page(request, "rotate", {"title": _("Rotate an API key"), "api_key": api_key, "form": form})
+        made, key = api_key.rotate(timedelta(days=form.cleaned_data["days"]))
+        self.log_change(request, api_key, "Rotated.")
+        self.log_addition(request, made, "Made by rotation.")
+        return self._show_key(request, made, key, rotated=api_key)

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -94,14 +95,15 @@ def test_deleting_a_user_deletes_their_files(api: API, moderator: Client, attach
 
 
 def test_a_new_key_is_shown_once(moderator: Client) -> None:
-    data = {"name": "integrator", "expires_at_0": "2999-01-01", "expires_at_1": "00:00"}
+    data = {"name": "integrator", "scopes": ["read"], "expires_at_0": "2999-01-01", "expires_at_1": "00:00"}
     response = moderator.post("/admin/ossn_messaging/apikey/add/", data)
     assert response.status_code == 200
     assert "no-store" in response["Cache-Control"]
     (key,) = set(re.findall(r"ossn_[\w-]{43}", response.content.decode()))
     api_key = APIKey.objects.find(key)
     assert api_key is not None
-    assert api_key.name == "integrator"
+    assert (api_key.name, api_key.scopes, api_key.is_restricted) == ("integrator", ["read"], False)
+    assert '<button type="button" class="button" id="copy-key"' in response.content.decode()
     assert api_key.expires_at is not None
     for path in ("apikey/", f"apikey/{api_key.pk}/change/", f"apikey/{api_key.pk}/history/"):
         shown = page(moderator, path)
@@ -126,6 +128,52 @@ def test_keys_can_be_revoked(api: API, moderator: Client) -> None:
     response = moderator.post("/admin/ossn_messaging/apikey/", data, follow=True)
     assert "1 key was revoked." in response.content.decode()
     api.fails("106")
+
+
+def test_scopes_and_users_are_edited(api: API, moderator: Client, stranger: User) -> None:
+    api_key = APIKey.objects.get()
+    path = f"/admin/ossn_messaging/apikey/{api_key.pk}/change/"
+    moderator.post(path, {"name": "bound", "scopes": ["send"], "users": f"{stranger.pk}"})
+    api_key.refresh_from_db()
+    assert (api_key.scopes, list(api_key.users.all())) == (["send"], [stranger])
+    assert "act as" in api.fails("200")
+    assert ">1<" in page(moderator, "apikey/")
+    stranger.delete()
+    moderator.post(path, {"name": "renamed", "scopes": ["send"], "users": ""})
+    assert "act as" in api.fails("200"), "whose users are gone acts as nobody"
+    moderator.post(path, {"name": "renamed", "scopes": ["send"], "users": f"{api.sender.pk}"})
+    api.ok()
+    moderator.post(path, {"name": "renamed", "scopes": ["send"], "users": ""})
+    api.ok(from_=api.recipient.pk, to=api.sender.pk)
+    assert ">anyone<" in page(moderator, "apikey/")
+    assert moderator.post(path, {"name": "x", "scopes": ["delete"]}).status_code == 200
+    moderator.post(path, {"name": "nothing"})
+    assert "scope" in api.fails("200")
+
+
+def rotate(moderator: Client, *numbers: int, **data: Any) -> str:
+    response = moderator.post(
+        "/admin/ossn_messaging/apikey/", {"action": "rotate", "_selected_action": numbers, **data}, follow=True
+    )
+    return str(response.content.decode())
+
+
+def test_keys_are_rotated(api: API, moderator: Client) -> None:
+    api_key = APIKey.objects.get()
+    assert "Overlap, in days" in rotate(moderator, api_key.pk)
+    assert "greater than or equal to 0" in rotate(moderator, api_key.pk, rotate="Rotate", days=-1)
+    assert APIKey.objects.count() == 1
+    shown = rotate(moderator, api_key.pk, rotate="Rotate", days=7)
+    assert "works until" in shown
+    (new,) = set(re.findall(r"ossn_[\w-]{43}", shown))
+    api.ok()
+    API(Client(), new, api.sender, api.recipient).ok()
+    assert "Rotated." in page(moderator, f"apikey/{api_key.pk}/history/")
+    assert new not in page(moderator, "apikey/")
+    both = APIKey.objects.values_list("pk", flat=True)
+    assert "Select one key" in rotate(moderator, *both)
+    APIKey.objects.get(pk=api_key.pk).revoke()
+    assert "Select one key" in rotate(moderator, api_key.pk)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -10,12 +10,16 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 
-from tests.conftest import plain_environment
+from tests.conftest import files_in, plain_environment
+from tests.files import PDF
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 60
@@ -101,6 +105,30 @@ def test_started_again_it_has_the_same_users_and_messages(tmp_path: Path) -> Non
             assert isinstance(payload, dict)
             numbers.append((payload["message_from"]["guid"], payload["message_to"]["guid"], payload["id"]))
     assert numbers == [(1, 2, 1), (1, 2, 2)]
+
+
+def test_fifty_clients_at_once_with_one_idempotency_key(tmp_path: Path) -> None:
+    """On a real file of SQLite: one message and one file, and nobody is told of another."""
+    clients = 50
+    start = threading.Barrier(clients)
+    with demo(tmp_path, "--port", "0") as printed:
+        (url,) = re.findall(r"curl (http://\S+)", printed)
+        (key,) = re.findall(r"api_key_token=(\S+)", printed)
+        fields = {"from": "1", "to": "2", "message": "Test", "attachment": SimpleUploadedFile("a.pdf", PDF)}
+        body = encode_multipart(BOUNDARY, fields)
+        headers = {"Authorization": f"Api-Key {key}", "Idempotency-Key": "one", "Content-Type": MULTIPART_CONTENT}
+
+        def send(_number: int) -> tuple[str, str | None, object]:
+            start.wait()
+            request = urllib.request.Request(url, body, headers)
+            with urllib.request.urlopen(request, timeout=SECONDS) as response:
+                answer = json.load(response)
+                return answer["code"], response.headers["Idempotent-Replayed"], answer["payload"]["id"]
+
+        with ThreadPoolExecutor(clients) as pool:
+            answers = sorted(pool.map(send, range(clients)), key=str)
+    assert answers == [("100", None, 1), *[("100", "true", 1)] * (clients - 1)]
+    assert [file.read_bytes() for file in files_in(tmp_path / "attachments")] == [PDF]
 
 
 def test_it_listens_on_loopback_alone(tmp_path: Path) -> None:

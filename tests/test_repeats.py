@@ -191,7 +191,7 @@ def test_from_the_sites_own_code(sender: User, recipient: User) -> None:
 def test_fifty_clients_at_once(api: API, attachments_folder: Path) -> None:
     """One row and one file; each of the others gets the first's answer, or is told to try again."""
     if connection.vendor == "sqlite":
-        pytest.skip("the database in memory has one connection; test_demo sends to a file's")
+        pytest.skip("the database in memory has one connection; test_demo does the same with a file's")
     clients = 50
     start = Barrier(clients)
 

@@ -32,7 +32,7 @@ class Command(BaseCommand):
         sender = self._user("arsalanshah", "Arsalan", "Shah")
         recipient = self._user("testuser", "Some", "Name")
         self._user("admin", "", "", is_staff=True, is_superuser=True, password=make_password("admin"))
-        APIKey.objects.filter(name="demo").delete()
+        APIKey.objects.filter(name="demo").revoke()
         _api_key, key = APIKey.objects.create_key("demo")
         pdf = DATA_DIR / "dummy.pdf"
         Image.new("RGB", (200, 100), "white").save(pdf)
