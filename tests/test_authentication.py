@@ -1,6 +1,5 @@
 """API keys: how they are made, kept and found, and what they open."""
 
-import io
 import json
 import re
 from datetime import timedelta
@@ -9,7 +8,6 @@ from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -99,6 +97,8 @@ def test_a_key_that_has_ended() -> None:
     assert APIKey.objects.find(key) is None
     api_key.revoke()
     assert api_key.revoked_at == ended_at
+    with pytest.raises(ValueError, match="The key has ended"):
+        api_key.rotate(timedelta(days=1))
 
 
 def test_every_key_is_looked_up_in_the_same_way() -> None:
@@ -119,32 +119,3 @@ def test_a_digest_that_the_database_takes_for_equal(monkeypatch: pytest.MonkeyPa
     APIKey.objects.update(digest="A" * 64)
     monkeypatch.setattr("ossn_messaging.keys.digest_of", lambda key: "a" * 64)
     assert APIKey.objects.find(key) is None
-
-
-def test_command_create(capsys: pytest.CaptureFixture[str]) -> None:
-    call_command("ossn_apikey", "create", "integrator")
-    out, err = capsys.readouterr()
-    api_key = APIKey.objects.find(out.removesuffix("\n"))
-    assert api_key is not None
-    assert api_key.name == "integrator"
-    assert err == ""
-
-
-def test_command_import(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    key = "c0e15d54735a596d4e16bf1aaa999758"
-    monkeypatch.setattr("sys.stdin", io.StringIO(f"{key}\n"))
-    call_command("ossn_apikey", "import", "from OSSN")
-    out, err = capsys.readouterr()
-    assert (out, err) == ("", "The key of from OSSN is imported.\n")
-    assert APIKey.objects.find(key) == APIKey.objects.get(name="from OSSN")
-    monkeypatch.setattr("sys.stdin", io.StringIO(key))
-    with pytest.raises(CommandError, match="This key is known already"):
-        call_command("ossn_apikey", "import", "again")
-
-
-@pytest.mark.parametrize("given", ["", "\n", "two words"])
-def test_command_import_of_what_is_no_key(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO(given))
-    with pytest.raises(CommandError, match="no white space"):
-        call_command("ossn_apikey", "import", "from OSSN")
-    assert not APIKey.objects.exists()
