@@ -6,7 +6,6 @@ from django.conf import settings
 from django.db import models, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.debug import sensitive_variables
 
 from ossn_messaging.conversations import ConversationQuerySet
 from ossn_messaging.exceptions import ScopeMissing
@@ -246,7 +245,6 @@ class APIKey(models.Model):
         type(self).objects.using(self._writer).filter(pk=self.pk).revoke()
         self.refresh_from_db(using=self._writer, fields=["revoked_at"])
 
-    @sensitive_variables("made")
     def rotate(self, overlap: timedelta) -> "tuple[APIKey, str]":
         """Make a key of the same name that may do the same, and let this one expire after ``overlap``.
 

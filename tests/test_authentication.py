@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -15,6 +16,8 @@ from django.utils import timezone
 
 from ossn_messaging.authentication import KeyHolder
 from ossn_messaging.models import APIKey
+from tests.conftest import error_report
+from tests.site import broken
 
 pytestmark = pytest.mark.django_db
 
@@ -24,6 +27,8 @@ def key(db: None) -> str:
     return APIKey.objects.create_key("integrator")[1]
 
 
+SECRET = ["never", "to", "be", "seen"]
+"""In parts, because an error report shows lines of this source."""
 HERE = {"user": "integrator", "anonymous": False, "key": "integrator"}
 
 
@@ -119,3 +124,24 @@ def test_a_digest_that_the_database_takes_for_equal(monkeypatch: pytest.MonkeyPa
     APIKey.objects.update(digest="A" * 64)
     monkeypatch.setattr("ossn_messaging.keys.digest_of", lambda key: "a" * 64)
     assert APIKey.objects.find(key) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "do"),
+    [
+        ("models.APIKey.save", APIKey.objects.issue),
+        ("models.APIKey.restrict_to", lambda api_key: APIKey.objects.create_key("integrator")),
+        ("models.APIKey.restrict_to", lambda api_key: APIKey.objects.import_key("integrator", "-".join(SECRET))),
+        ("keys.APIKeyQuerySet.end_by", lambda api_key: api_key.rotate(timedelta(days=1))),
+    ],
+    ids=["issue", "create_key", "import_key", "rotate"],
+)
+def test_an_error_report_has_no_key(monkeypatch: pytest.MonkeyPatch, place: str, do: Callable[[APIKey], Any]) -> None:
+    api_key = APIKey.objects.create_key("integrator")[0]
+    monkeypatch.setattr("ossn_messaging.keys.secrets.token_urlsafe", lambda size: "-".join(SECRET))
+    monkeypatch.setattr(f"ossn_messaging.{place}", broken)
+    with pytest.raises(ZeroDivisionError) as caught:
+        do(api_key)
+    report = error_report(caught.value)
+    assert "keys.py" in report
+    assert "-".join(SECRET) not in report

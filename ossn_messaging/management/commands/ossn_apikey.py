@@ -131,6 +131,7 @@ class Command(BaseCommand):
 
     @sensitive_variables()
     def handle(self, *args: Any, act: Callable[..., None], **options: Any) -> None:
+        """Do what is asked for; an error report shows no variable of this method, nor of what it calls."""
         try:
             act(**options)
         except ValueError as error:
@@ -138,12 +139,10 @@ class Command(BaseCommand):
         except DatabaseError as error:
             raise CommandError(f"The database failed: {error}") from error
 
-    @sensitive_variables("key")
     def _create(self, name: str, **options: Any) -> None:
         api_key, key = APIKey.objects.create_key(_new_name(name), **_rights(**options))
         self._give_out(api_key, key, **options)
 
-    @sensitive_variables()
     def _import(self, name: str, misplaced: list[str], **options: Any) -> None:
         if misplaced:
             raise _wrong("The key is read from standard input: the arguments of a command are seen by others.")
@@ -173,7 +172,6 @@ class Command(BaseCommand):
                 self.stdout.write()
             self._write_table(details(fields))
 
-    @sensitive_variables("key", "made")
     def _rotate(self, name: str, overlap: str, **options: Any) -> None:
         span, expires_at = _span("--overlap", overlap), _expiry(options["expires"])
         with transaction.atomic(using=_writer()):
@@ -220,7 +218,6 @@ class Command(BaseCommand):
         if options["json"]:
             self._write_json([described(api_key) for api_key in keys])
 
-    @sensitive_variables()
     def _give_out(self, api_key: APIKey, key: str, **options: Any) -> None:
         """Print a key, the one time that it is had."""
         if options["json"]:
@@ -228,7 +225,6 @@ class Command(BaseCommand):
         else:
             self.stdout.write(key)
 
-    @sensitive_variables()
     def _write_json(self, document: object) -> None:
         self.stdout.write(json.dumps(document, indent=2))
 
@@ -336,8 +332,10 @@ def _expiry(given: str | None) -> datetime | None:
     return timezone.now() + span
 
 
-@sensitive_variables()
 def _read_key() -> str:
-    with suppress(UnicodeDecodeError):  # which holds what was read
-        return sys.stdin.read().strip()
+    """Return what stands on standard input; raises ``CommandError`` where it is no text."""
+    with suppress(UnicodeError):  # which holds what was read
+        key = sys.stdin.read().strip()
+        key.encode()  # in the locale "C" Python reads anything
+        return key
     raise CommandError("What is read from standard input is no text.")
