@@ -62,6 +62,7 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
 
 
 class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: ignore[misc]
+    @sensitive_variables("key")
     def create_key(
         self,
         name: str,
@@ -79,6 +80,7 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
             api_key.restrict_to(users)
         return api_key, key
 
+    @sensitive_variables("key")
     def issue(self, api_key: "APIKey") -> str:
         """Save a new ``api_key`` and return its text: 256 random bits."""
         key = f"ossn_{secrets.token_urlsafe(32)}"
@@ -110,6 +112,7 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
             api_key.restrict_to(users)
         return api_key
 
+    @sensitive_variables("made")
     def rotate(self, api_key: "APIKey", overlap: timedelta) -> "tuple[APIKey, str]":
         """Do what ``APIKey.rotate`` says."""
         with transaction.atomic(using=self._writer()):

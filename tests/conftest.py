@@ -11,7 +11,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpResponse
-from django.test import AsyncRequestFactory, Client
+from django.test import AsyncRequestFactory, Client, RequestFactory
+from django.views.debug import ExceptionReporter
 from pytest_django import Settings
 
 from ossn_messaging.models import APIKey
@@ -193,6 +194,15 @@ def plain_environment(**changes: str) -> dict[str, str]:
     """Return the environment without what the tests themselves are run with, and with ``changes``."""
     mine = ("COV", "DATABASE", "DJANGO")
     return {name: value for name, value in os.environ.items() if not name.startswith(mine)} | changes
+
+
+def error_report(error: BaseException) -> str:
+    """Return what an admin of the site would be mailed, without the first frames, which are a test's own."""
+    trace = error.__traceback__
+    while trace and Path(trace.tb_frame.f_code.co_filename).parent == Path(__file__).parent:
+        trace = trace.tb_next
+    assert trace is not None
+    return str(ExceptionReporter(RequestFactory().get("/"), type(error), error, trace).get_traceback_html())
 
 
 def files_in(folder: Path) -> Sequence[Path]:

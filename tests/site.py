@@ -63,5 +63,5 @@ def reads_post(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[
     return middleware
 
 
-def broken(*args: Any) -> Any:
+def broken(*args: Any, **kwargs: Any) -> Any:
     return 1 / 0

@@ -1,15 +1,14 @@
 """API keys: how they are made, kept and found, and what they open."""
 
-import io
 import json
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -17,6 +16,8 @@ from django.utils import timezone
 
 from ossn_messaging.authentication import KeyHolder
 from ossn_messaging.models import APIKey
+from tests.conftest import error_report
+from tests.site import broken
 
 pytestmark = pytest.mark.django_db
 
@@ -26,6 +27,8 @@ def key(db: None) -> str:
     return APIKey.objects.create_key("integrator")[1]
 
 
+SECRET = ["never", "to", "be", "seen"]
+"""In parts, because an error report shows lines of this source."""
 HERE = {"user": "integrator", "anonymous": False, "key": "integrator"}
 
 
@@ -99,6 +102,8 @@ def test_a_key_that_has_ended() -> None:
     assert APIKey.objects.find(key) is None
     api_key.revoke()
     assert api_key.revoked_at == ended_at
+    with pytest.raises(ValueError, match="The key has ended"):
+        api_key.rotate(timedelta(days=1))
 
 
 def test_every_key_is_looked_up_in_the_same_way() -> None:
@@ -121,30 +126,22 @@ def test_a_digest_that_the_database_takes_for_equal(monkeypatch: pytest.MonkeyPa
     assert APIKey.objects.find(key) is None
 
 
-def test_command_create(capsys: pytest.CaptureFixture[str]) -> None:
-    call_command("ossn_apikey", "create", "integrator")
-    out, err = capsys.readouterr()
-    api_key = APIKey.objects.find(out.removesuffix("\n"))
-    assert api_key is not None
-    assert api_key.name == "integrator"
-    assert err == ""
-
-
-def test_command_import(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    key = "c0e15d54735a596d4e16bf1aaa999758"
-    monkeypatch.setattr("sys.stdin", io.StringIO(f"{key}\n"))
-    call_command("ossn_apikey", "import", "from OSSN")
-    out, err = capsys.readouterr()
-    assert (out, err) == ("", "The key of from OSSN is imported.\n")
-    assert APIKey.objects.find(key) == APIKey.objects.get(name="from OSSN")
-    monkeypatch.setattr("sys.stdin", io.StringIO(key))
-    with pytest.raises(CommandError, match="This key is known already"):
-        call_command("ossn_apikey", "import", "again")
-
-
-@pytest.mark.parametrize("given", ["", "\n", "two words"])
-def test_command_import_of_what_is_no_key(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO(given))
-    with pytest.raises(CommandError, match="no white space"):
-        call_command("ossn_apikey", "import", "from OSSN")
-    assert not APIKey.objects.exists()
+@pytest.mark.parametrize(
+    ("place", "do"),
+    [
+        ("models.APIKey.save", APIKey.objects.issue),
+        ("models.APIKey.restrict_to", lambda api_key: APIKey.objects.create_key("integrator")),
+        ("models.APIKey.restrict_to", lambda api_key: APIKey.objects.import_key("integrator", "-".join(SECRET))),
+        ("keys.APIKeyQuerySet.end_by", lambda api_key: api_key.rotate(timedelta(days=1))),
+    ],
+    ids=["issue", "create_key", "import_key", "rotate"],
+)
+def test_an_error_report_has_no_key(monkeypatch: pytest.MonkeyPatch, place: str, do: Callable[[APIKey], Any]) -> None:
+    api_key = APIKey.objects.create_key("integrator")[0]
+    monkeypatch.setattr("ossn_messaging.keys.secrets.token_urlsafe", lambda size: "-".join(SECRET))
+    monkeypatch.setattr(f"ossn_messaging.{place}", broken)
+    with pytest.raises(ZeroDivisionError) as caught:
+        do(api_key)
+    report = error_report(caught.value)
+    assert "keys.py" in report
+    assert "-".join(SECRET) not in report

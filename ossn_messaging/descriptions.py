@@ -1,0 +1,84 @@
+"""What is told of API keys: to programs as JSON, to people as the lines of a table. No secret, no digest."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db.models import Count
+from django.utils import timezone
+
+from ossn_messaging.models import APIKey
+
+TITLES = ("id", "name", "scopes", "users", "created", "expires", "revoked", "last used")
+
+
+def iso(time: datetime | None) -> str | None:
+    """Return a time as ISO 8601 writes it, in UTC and to the second; what has no zone is in that of the site."""
+    if time is None:
+        return None
+    aware = timezone.make_aware(time) if timezone.is_naive(time) else time
+    return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def described(api_key: APIKey) -> dict[str, Any]:
+    return {
+        "id": api_key.pk,
+        "name": api_key.name,
+        "live": api_key.is_live,
+        "scopes": api_key.scopes,
+        "anyone": not api_key.is_restricted,
+        "users": [
+            {"id": user.pk, "username": user.get_username()}
+            for user in sorted(api_key.users.all(), key=lambda user: user.pk)
+        ],
+        "created_at": iso(api_key.created_at),
+        "expires_at": iso(api_key.expires_at),
+        "revoked_at": iso(api_key.revoked_at),
+        "last_used_at": iso(api_key.last_used_at),
+    }
+
+
+def described_in_full(api_key: APIKey) -> dict[str, Any]:
+    """Return the description with the number of messages that the key, and each of its users with it, has sent.
+
+    Those that are gone are not counted.
+    """
+    sent = dict(api_key.messages.order_by().values_list("sender").annotate(Count("pk")))
+    fields = described(api_key)
+    for user in fields["users"]:
+        user["messages"] = sent.get(user["id"], 0)
+    return {**fields, "messages": sum(sent.values())}
+
+
+def line(fields: dict[str, Any]) -> tuple[str, ...]:
+    """Return what stands below ``TITLES``."""
+    return (
+        str(fields["id"]),
+        printable(fields["name"]),
+        ", ".join(fields["scopes"]),
+        "anyone" if fields["anyone"] else str(len(fields["users"])),
+        *(fields[name] or "never" for name in ("created_at", "expires_at", "revoked_at", "last_used_at")),
+    )
+
+
+def whom(fields: dict[str, Any]) -> str:
+    """Return whom the key may act as."""
+    if fields["anyone"]:
+        return "anyone"
+    return ", ".join(f"{user['id']} {printable(user['username'])}" for user in fields["users"]) or "no one"
+
+
+def details(fields: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return the lines that tell all of a key, which is described in full."""
+    return [
+        *zip(TITLES, line(fields), strict=True),
+        ("messages", str(fields["messages"])),
+        *(
+            (f"user {user['id']}", f"{printable(user['username'])}, messages: {user['messages']}")
+            for user in fields["users"]
+        ),
+    ]
+
+
+def printable(text: str) -> str:
+    """Return ``text`` in such a way that it can't move a terminal's cursor."""
+    return text if text.isprintable() else ascii(text)
