@@ -54,7 +54,7 @@ def docx(
     relationships: str | bytes | None = RELATIONSHIPS,
     document: str | bytes | None = DOCUMENT,
     edit: Callable[[zipfile.ZipFile], object] = lambda package: None,
-    **others: str | bytes,
+    **others: Any,
 ) -> bytes:
     """Return a package; ``others`` are parts by their names, such as ``**{"word/media/a.png": b"..."}``.
 

@@ -93,7 +93,11 @@ def packed(**parts: tuple[int, int]) -> bytes:
 
 
 def many_entries() -> bytes:
-    return docx(edit=lambda package: [package.writestr(str(number), b"") for number in range(5_000)])
+    def edit(package: zipfile.ZipFile) -> None:
+        for number in range(5_000):
+            package.writestr(str(number), b"")
+
+    return docx(edit=edit)
 
 
 def long_list() -> bytes:
@@ -463,7 +467,7 @@ TABLE: dict[str, tuple[str, Content]] = {
     "nul.docx": (REFUSED, with_part("evil!.xml")().replace(b"evil!", b"evil\0")),
     "link.docx": (REFUSED, with_part("a", external_attr=(stat.S_IFLNK | 0o777) << 16)),
     "twice.docx": (REFUSED, docx(xy="1", yx="2").replace(b"yx", b"xy")),
-    "twice-in-other-case.docx": (REFUSED, docx(**{"Word/Document.XML": DOCUMENT})),
+    "twice-in-other-case.docx": (REFUSED, with_part("Word/Document.XML")),
     # DOCX: other packages
     "open-document.docx": (REFUSED, other_package("mimetype", "application/vnd.oasis.opendocument.text")),
     "jar.docx": (REFUSED, other_package("META-INF/MANIFEST.MF")),
@@ -475,9 +479,9 @@ TABLE: dict[str, tuple[str, Content]] = {
     "docm.docx": (REFUSED, docx(MACROS)),
     "dotm.docx": (REFUSED, docx(MACROS.replace("document.macro", "template.macro"))),
     # DOCX: its macros
-    "macros.docx": (REFUSED, docx(**{"word/vbaProject.bin": b"x"})),
-    "macros-in-other-case.docx": (REFUSED, docx(**{"Word/VBAPROJECT.BIN": b"x"})),
-    "macros-elsewhere.docx": (REFUSED, docx(**{"a/b/vbaData.xml": b"x"})),
+    "macros.docx": (REFUSED, with_part("word/vbaProject.bin")),
+    "macros-in-other-case.docx": (REFUSED, with_part("Word/VBAPROJECT.BIN")),
+    "macros-elsewhere.docx": (REFUSED, with_part("a/b/vbaData.xml")),
     "macros-under-another-name.docx": (
         REFUSED,
         docx(
