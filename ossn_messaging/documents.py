@@ -5,8 +5,9 @@ import re
 import stat
 import time
 import zipfile
-from typing import IO, Any
+from typing import IO
 from xml.etree import ElementTree
+from xml.parsers import expat
 
 from django.core.files.base import File
 
@@ -97,8 +98,8 @@ MAX_RATIO = 100
 """How many times its packed size an entry may have, unless it is small."""
 SMALL = 1024 * 1024
 """In bytes. No part of more is read into memory whole, nor a longer list of entries."""
-MAX_NODES = 10_000_000
-"""Elements and attributes of the main part, of which the longest novel has a tenth."""
+MAX_NODES = 3_000_000
+"""Elements and attributes of the main part, more than those of a thousand pages."""
 MAX_DEPTH = 1_000
 """Of elements within elements, each of which the parser keeps in mind."""
 BLOCK_SIZE = 64 * 1024
@@ -114,25 +115,21 @@ class CautiousFile(File):  # type: ignore[type-arg]
         return data
 
 
-class NoDoctype:
-    """A part of a package has no DOCTYPE, and so no entities to blow it up."""
+class Tree(ElementTree.TreeBuilder):
+    """Keeps a part whole, which has no DOCTYPE, and so no entities to blow it up."""
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
         raise ValueError("a DOCTYPE has no place here")
 
 
-class Tree(NoDoctype, ElementTree.TreeBuilder):
-    """Keeps a part whole."""
-
-
-class Root(NoDoctype):
+class Root:
     """Keeps no more than the name of its root of a part of any size."""
 
     name = ""
     seen = depth = 0
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        self.name = self.name or tag
+        self.name = self.name or f"{{{tag}"
         self.seen += 1 + len(attributes)
         self.depth += 1
         if self.seen > MAX_NODES or self.depth > MAX_DEPTH:
@@ -141,8 +138,23 @@ class Root(NoDoctype):
     def end(self, tag: str) -> None:
         self.depth -= 1
 
-    def close(self) -> str:
-        return self.name
+    def doctype(self, *args: object) -> None:
+        raise ValueError("a DOCTYPE has no place here")
+
+
+def _root(package: zipfile.ZipFile, entry: zipfile.ZipInfo) -> str:
+    """Parse a part and return the name of its root."""
+    root, parser, size = Root(), expat.ParserCreate(namespace_separator="}"), 0
+    parser.StartElementHandler, parser.EndElementHandler = root.start, root.end
+    parser.StartDoctypeDeclHandler = root.doctype
+    with package.open(entry) as part:
+        while block := part.read(BLOCK_SIZE):
+            parser.Parse(block, False)
+            size += len(block)
+            if size - parser.CurrentByteIndex > SMALL:  # it is kept in memory, and gone over again with each block
+                raise ValueError("a tag or comment is too long")
+    parser.Parse(b"", True)
+    return root.name
 
 
 def check_docx(file: IO[bytes]) -> None:
@@ -210,7 +222,7 @@ def _check_parts(package: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo]) 
     by_suffix = {f".{part.get('Extension', '').lower()}": part.get("ContentType") for part in types}
     if by_name.get(main, by_suffix.get(posixpath.splitext(main)[1])) != MAIN_TYPE:
         raise ValueError("the main part is not a document of word processing")
-    if _parse(package, entries[main[1:]], Root()) not in MAIN_ROOTS:
+    if _root(package, entries[main[1:]]) not in MAIN_ROOTS:
         raise ValueError("the main part is not what its type says")
 
 
@@ -227,14 +239,7 @@ def _check_whole(package: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
 def _parse_small(package: zipfile.ZipFile, entry: zipfile.ZipInfo) -> ElementTree.Element:
     if entry.file_size > SMALL:
         raise ValueError("a part that is read whole is too large")
-    element: ElementTree.Element = _parse(package, entry, Tree())
+    parser = ElementTree.XMLParser(target=Tree())  # noqa: S314
+    parser.feed(package.read(entry))
+    element: ElementTree.Element = parser.close()
     return element
-
-
-def _parse(package: zipfile.ZipFile, entry: zipfile.ZipInfo, target: NoDoctype) -> Any:
-    """Parse a part and return what ``target`` makes of it."""
-    parser = ElementTree.XMLParser(target=target)  # noqa: S314
-    with package.open(entry) as part:
-        while block := part.read(BLOCK_SIZE):
-            parser.feed(block)
-    return parser.close()

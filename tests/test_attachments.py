@@ -95,3 +95,9 @@ def test_names_lose_folders_and_control_characters() -> None:
         file.name = name
         with accepted(file) as attachment:
             assert attachment.file.name == "evil.pdf"
+
+
+def test_exif_that_ends_too_early_turns_nothing() -> None:
+    jpeg = SAMPLES["photo.jpg"]
+    exif_segment = b"\xff\xe1\x00\x10Exif\0\0II*\0\xff\0\0\0"
+    assert_same_picture(kept("a.jpg", jpeg[:2] + exif_segment + jpeg[2:]), jpeg)

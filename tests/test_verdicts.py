@@ -2,6 +2,7 @@
 
 import copy
 import io
+import random
 import re
 import stat
 import struct
@@ -311,6 +312,13 @@ TABLE: dict[str, tuple[str, Content]] = {
     "too-many-pixels.jpg": (REFUSED, jpeg_size(7072, 7072)),
     "declares-a-bomb.jpg": (REFUSED, jpeg_size(65_500, 65_500)),
     "a-bomb.jpg": (REFUSED, lambda: picture("JPEG", Image.new("L", (7100, 7100)))),
+    "many-segments.jpg": (REFUSED, lambda: JPEG[:2] + segment(0xFE, b"") * 100_000 + JPEG[2:]),
+    "scans-again-and-again.jpg": (
+        REFUSED,
+        MULTI_SCAN[:-2] + MULTI_SCAN[MULTI_SCAN.rindex(b"\xff\xda") : -2] * 50 + b"\xff\xd9",
+    ),
+    "exif-of-no-order.jpg": (TAKEN, JPEG[:2] + segment(0xE1, b"Exif\0\0??") + JPEG[2:]),
+    "number-of-lines.jpg": (TAKEN, JPEG[:2] + segment(0xDC, SCRIPT) + JPEG[2:]),
     # PNG
     "before-it.png": (REFUSED, PAGE + PNG),
     "cut-in-its-header.png": (REFUSED, PNG[:20]),
@@ -350,6 +358,10 @@ TABLE: dict[str, tuple[str, Content]] = {
         ),
     ),
     "too-many-pixels-together.png": (REFUSED, lambda: frames("PNG", 3, size=(4100, 4100))),
+    "rows-too-many.png": (REFUSED, png(8, 7, zlib.compress(b"\0\xaa" * 8))),
+    "text-after-the-rows.png": (REFUSED, png(8, 8, zlib.compress(b"\0\xaa" * 8) + SCRIPT)),
+    "colours-too-long.png": (REFUSED, png(8, 1, zlib.compress(b"\0\0"), png_chunk(b"gAMA", SCRIPT))),
+    "text-in-its-end.png": (TAKEN, PNG[:-12] + png_chunk(b"IEND", SCRIPT)),
     # GIF
     "before-it.gif": (REFUSED, PAGE + GIF),
     "html-behind.gif": (REFUSED, GIF + PAGE),
@@ -392,6 +404,8 @@ TABLE: dict[str, tuple[str, Content]] = {
         lambda: riff((b"VP8X", b"\2" + bytes(9)), (b"ANIM", bytes(6)), *[(b"ANMF", bytes(16) + riff()[12:])] * 10_001),
     ),
     "too-many-pixels-together.webp": (REFUSED, lambda: frames("WEBP", 4, size=(3600, 3600), lossless=True)),
+    "chunk-twice.webp": (TAKEN, riff((b"VP8 ", WEBP[WEBP.index(b"VP8 ") + 8 :]), (b"VP8 ", SCRIPT))),
+    "many-chunks.webp": (REFUSED, lambda: riff(*[(b"abcd", b"")] * 100_001)),
     # PDF
     "late.pdf": (REFUSED, b"\n" + PDF),
     "after-a-byte-order-mark.pdf": (REFUSED, b"\xef\xbb\xbf" + PDF),
@@ -428,6 +442,7 @@ TABLE: dict[str, tuple[str, Content]] = {
     ),
     "table-not-packed.pdf": (REFUSED, xref_stream(size=9, data=b"x" * 40)),
     "table-within-itself.pdf": (REFUSED, xref_stream(b"/Length 2 0 R", size=9, data=zlib.compress(b"\2\0\2\0" * 9))),
+    "takes-too-long.pdf": (REFUSED, lambda: pdf(catalog=b"<</Type/Catalog/Pages(" + rb"\101" * 6_000_000 + b")>>")),
     "encryption-unknown.pdf": (REFUSED, pdf(trailer=b"/Root 1 0 R/Encrypt 7")),
     # DOCX: the zip
     "before-it.docx": (REFUSED, b"MZ" + docx()),
@@ -494,6 +509,7 @@ TABLE: dict[str, tuple[str, Content]] = {
         REFUSED,
         docx(CONTENT_TYPES.replace("</T", '<Override PartName="/a" ContentType="APPLICATION/MacroEnabled"/></T')),
     ),
+    "macros-in-pieces.docx": (REFUSED, with_part("word/vbaProject.bin/[0].last.piece")),
     # DOCX: its parts
     "without-types.docx": (REFUSED, docx(None)),
     "without-relationships.docx": (REFUSED, docx(relationships=None)),
@@ -509,6 +525,11 @@ TABLE: dict[str, tuple[str, Content]] = {
     "main-part-is-html.docx": (REFUSED, docx(document=PAGE)),
     "main-part-of-another-root.docx": (REFUSED, docx(document=DOCUMENT.replace("w:document", "w:styles"))),
     "main-part-of-another-namespace.docx": (REFUSED, docx(document=DOCUMENT.replace("wordprocessingml", "x"))),
+    "main-part-too-deep.docx": (REFUSED, docx(document=DOCUMENT.replace("<w:body/>", "<a>" * 1000 + "</a>" * 1000))),
+    "main-part-with-a-long-comment.docx": (
+        REFUSED,
+        lambda: docx(document=DOCUMENT + f"<!--{random.Random(1).randbytes(MANY).hex()}-->"),
+    ),
     "no-main-relationship.docx": (REFUSED, docx(relationships=RELATIONSHIPS.replace("/officeDocument", "/x"))),
     "two-main-relationships.docx": (
         REFUSED,
