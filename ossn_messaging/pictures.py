@@ -5,10 +5,8 @@ from typing import IO
 
 from PIL import Image
 
-from ossn_messaging import containers
-from ossn_messaging.upright import is_turned, turned
-
-PILLOW_FORMATS = {"JPEG": ("JPEG", "MPO"), "PNG": ("PNG",), "GIF": ("GIF",), "WEBP": ("WEBP",)}
+from ossn_messaging import containers, rows
+from ossn_messaging.upright import TURNS, orientation_of, turned
 
 
 def clean(file: IO[bytes], cleaned: IO[bytes], picture_format: str, max_pixels: int) -> None:
@@ -21,21 +19,28 @@ def clean(file: IO[bytes], cleaned: IO[bytes], picture_format: str, max_pixels: 
     read = containers.READERS[picture_format]
     try:
         kept = read(file)
-        file.seek(0)
-        with Image.open(file, formats=PILLOW_FORMATS[picture_format]) as image:
-            if image.width * image.height * kept.frames > min(max_pixels, Image.MAX_IMAGE_PIXELS or max_pixels):
+        # Pillow is shown what is kept and nothing else: its readers of metadata can be made to take long.
+        kept.write(file, cleaned)
+        with Image.open(cleaned, formats=[picture_format]) as image:
+            area = max(image.width * image.height, kept.width * kept.height)
+            if area * kept.frames > min(max_pixels, Image.MAX_IMAGE_PIXELS or max_pixels):
                 raise ValueError("too many pixels")
-            if picture_format == "JPEG" and not is_turned(image):
+            if picture_format == "PNG":
+                rows.check(cleaned)
+            orientation = orientation_of(kept.exif)
+            if picture_format == "JPEG" and orientation not in TURNS:
                 # All of its data is decoded, but only an eighth of the width and height is put into memory.
                 image.draft(None, (1, 1))
             for frame in range(kept.frames):
                 image.seek(frame)
                 image.load()
-            if is_turned(image):
-                upright = io.BytesIO(turned(image, kept.size, lossless=kept.lossless, colours=kept.colours))
+            if orientation in TURNS:
+                upright = io.BytesIO(
+                    turned(image, orientation, kept.size, lossless=kept.lossless, colours=kept.colours)
+                )
+                cleaned.seek(0)
+                cleaned.truncate()
                 read(upright).write(upright, cleaned)
-            else:
-                kept.write(file, cleaned)
     # A decoder answers a broken file with whatever its code ran into: OSError, SyntaxError, struct.error...
     except Exception as error:
         raise ValueError(f"not a whole {picture_format} picture") from error

@@ -3,6 +3,7 @@
 import io
 import itertools
 import math
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ Options = dict[str, Any]
 
 ORIENTATION = 0x0112
 """The tag of EXIF that says how to turn the picture (Exif 2.32, 4.6.4 A)."""
+SHORT = 3
+"""The type of its value (TIFF 6.0, section 2)."""
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -40,18 +43,34 @@ UNCHANGED_GROWTH = 1.05
 """A JPEG that grows by more had optimized codes, and gets them again."""
 
 
-def is_turned(image: Image.Image) -> bool:
-    """Whether its metadata turns the picture. In a GIF, nothing that shows it would look for that."""
-    return image.format != "GIF" and image.getexif().get(ORIENTATION) in TURNS
+def orientation_of(exif: bytes) -> int:
+    """Return how the metadata of a picture says to turn it, 1 for not at all.
+
+    Of the metadata, no more than this one tag is read.
+    """
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    if not order:
+        return 1
+    try:
+        (start,) = struct.unpack_from(f"{order}I", exif, 4)
+        (count,) = struct.unpack_from(f"{order}H", exif, start)
+        for number in range(count):
+            tag, kind, value = struct.unpack_from(f"{order}HH4xH", exif, start + 2 + 12 * number)
+            if (tag, kind) == (ORIENTATION, SHORT):
+                return int(value)
+    except struct.error:  # it ends too early
+        pass
+    return 1
 
 
-def turned(image: Image.Image, size: int, *, lossless: bool, colours: list[tuple[bytes, bytes]]) -> bytes:
+def turned(
+    image: Image.Image, orientation: int, size: int, *, lossless: bool, colours: list[tuple[bytes, bytes]]
+) -> bytes:
     """Return a file of the same format with the decoded ``image`` upright.
 
     ``size`` is that of its own file in bytes, ``lossless`` says that a WebP has no lossy frame, and ``colours`` are the
     names and the data of the chunks of a PNG that say how its colours are meant.
     """
-    orientation: int = image.getexif()[ORIENTATION]
     profile = image.info.get("icc_profile")
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         return _jpeg(image, orientation, size, profile)
