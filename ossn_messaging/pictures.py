@@ -32,7 +32,9 @@ def clean(file: IO[bytes], cleaned: IO[bytes], picture_format: str, max_pixels: 
                 image.seek(frame)
                 image.load()
             if is_turned(image):
-                upright = io.BytesIO(turned(image, kept.size, lossless=kept.lossless, colours=kept.colours))
+                original = io.BytesIO()
+                kept.write(file, original)
+                upright = io.BytesIO(turned(image, original.getvalue()))
                 read(upright).write(upright, cleaned)
             else:
                 kept.write(file, cleaned)

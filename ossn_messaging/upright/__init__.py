@@ -1,0 +1,21 @@
+"""How a picture is written anew when its metadata turns it: upright, and as like to it as its format allows."""
+
+from PIL import Image, JpegImagePlugin
+
+from ossn_messaging.upright import jpeg, png, webp
+from ossn_messaging.upright.turns import ORIENTATION, TURNS
+
+
+def is_turned(image: Image.Image) -> bool:
+    """Whether its metadata turns the picture. In a GIF, nothing that shows it would look for that."""
+    return image.format != "GIF" and image.getexif().get(ORIENTATION) in TURNS
+
+
+def turned(image: Image.Image, data: bytes) -> bytes:
+    """Return a file of the same format with the ``image`` upright; ``data`` is its own file without metadata."""
+    orientation: int = image.getexif()[ORIENTATION]
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        return jpeg.turned(image, data, orientation)
+    if image.format == "PNG":
+        return png.turned(data, orientation)
+    return webp.turned(image, data, orientation)

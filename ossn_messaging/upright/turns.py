@@ -1,0 +1,39 @@
+"""How a picture is held, as its metadata says, and what makes it upright."""
+
+from typing import NamedTuple
+
+from PIL import Image
+
+ORIENTATION = 0x0112
+"""The tag of EXIF that says how to turn the picture (Exif 2.32, 4.6.4 A)."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What each of its values asks for."""
+MIRRORS_WIDTH, MIRRORS_HEIGHT, TRANSPOSES = {2, 3, 7, 8}, {3, 4, 6, 7}, {5, 6, 7, 8}
+"""The values that put the left end of the stored rows right, the stored columns upside down, and columns for rows."""
+
+
+class Box(NamedTuple):
+    """A part of a picture, in pixels from its top left corner."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def turned_box(box: Box, canvas: Box, orientation: int) -> Box:
+    """Return where a part of ``canvas`` is once that is upright."""
+    left, top, width, height = box
+    if orientation in MIRRORS_WIDTH:
+        left = canvas.width - left - width
+    if orientation in MIRRORS_HEIGHT:
+        top = canvas.height - top - height
+    return Box(top, left, height, width) if orientation in TRANSPOSES else Box(left, top, width, height)
