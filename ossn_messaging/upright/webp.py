@@ -9,8 +9,8 @@ from ossn_messaging.containers import WEBP_FRAME, WEBP_LOSSY, webp_chunks
 from ossn_messaging.upright.likeness import file_of, first_like_enough
 from ossn_messaging.upright.turns import TRANSPOSES, TURNS
 
-QUALITIES = (75, 80, 85, 88, 91, 94, 97, 100)
-"""How finely a lossy frame is quantized, until it is like enough."""
+QUALITIES = range(75, 101)
+"""How finely a lossy frame is quantized, until it is like enough; else it becomes lossless."""
 
 
 def turned(image: Image.Image, data: bytes, orientation: int) -> bytes:
@@ -59,7 +59,8 @@ def _changed(image: Image.Image, shown: Image.Image | None) -> tuple[int, int, I
 
 def _file(image: Image.Image, lossless: bool, profile: bytes | None) -> bytes:
     options = {"icc_profile": profile, "exact": True}
+    exact = options | {"lossless": True}
     if lossless:
-        return file_of(image, "WEBP", options | {"lossless": True})
-    ways = (options | {"quality": quality} for quality in QUALITIES)
-    return file_of(image, "WEBP", first_like_enough(image, "WEBP", ways))
+        return file_of(image, "WEBP", exact)
+    ways = [options | {"quality": quality} for quality in QUALITIES]
+    return file_of(image, "WEBP", first_like_enough(image, "WEBP", ways, [exact]))
