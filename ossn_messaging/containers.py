@@ -21,10 +21,6 @@ class Kept:
     def __init__(self) -> None:
         self.pieces: list[range | bytes] = []
         self.frames = 0
-        self.lossless = True
-        """Whether no frame of a WebP is lossy."""
-        self.colours: list[tuple[bytes, bytes]] = []
-        """The names and data of the chunks of ``PNG_COLOURS``."""
 
     def add(self, start: int, end: int) -> None:
         """Keep the bytes of the file from ``start`` up to ``end``."""
@@ -112,9 +108,8 @@ def _end_of_scan(file: IO[bytes], at: int) -> int:
         at += len(block) - 1  # which may be the first byte of a marker
 
 
-PNG_COLOURS = {b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"sBIT"}
-"""The chunks, besides the profile, that say how the colours are meant (PNG, third edition, 11.3)."""
-PNG_CHUNKS = PNG_COLOURS | {
+PNG_CHUNKS = {
+    *(b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"sBIT"),
     *(b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"bKGD", b"hIST", b"pHYs", b"sPLT", b"iCCP"),
     *(b"acTL", b"fcTL", b"fdAT"),
 }
@@ -139,9 +134,7 @@ def _png(file: IO[bytes]) -> Kept:
     for name, start, end in png_chunks(file):
         if name in PNG_CHUNKS:
             kept.add(start, end)
-        if name in PNG_COLOURS:
-            kept.colours.append((name, _read(file, start + 8, end - start - 12)))
-        elif name == b"acTL":
+        if name == b"acTL":
             announced = int.from_bytes(_read(file, start + 8, 4), "big")
         elif name == b"IDAT":
             has_data = True
@@ -240,12 +233,10 @@ def _webp(file: IO[bytes]) -> Kept:
             for inner, inner_start, inner_end in webp_chunks(file, start + 24, end):
                 if inner in WEBP_FRAME:
                     frame.add(inner_start, inner_end)
-                content.lossless = content.lossless and inner != WEBP_LOSSY
             content.put(struct.pack("<4sI", name, frame.size))
             content.pieces += frame.pieces
         elif name in WEBP_CHUNKS:
             content.add(start, end)
-            content.lossless = content.lossless and name != WEBP_LOSSY
     content.frames = content.frames or 1
     content.pieces.insert(0, b"RIFF" + (4 + content.size).to_bytes(4, "little") + b"WEBP")
     return content
