@@ -28,19 +28,19 @@ def turned(image: JpegImagePlugin.JpegImageFile, data: bytes, orientation: int) 
         factors = width // chroma_width, height // chroma_height
     elif image.info.get("adobe_transform") == 2:
         tables = tables[:1]  # what was coded as YCCK is written as CMYK
-    while len(tables) > 1 and tables[-1] == tables[-2]:
-        tables.pop()
     if orientation in TRANSPOSES:
         factors = factors[::-1]
         tables = [[table[at % 8 * 8 + at // 8] for at in range(64)] for table in tables]
+    if factors not in SAMPLINGS:  # it gets more samples of its colours than it had, each of which may be coarser
+        tables[1:] = [[math.ceil(step * 1.2) for step in table] for table in tables[1:]]
+    while len(tables) > 1 and tables[-1] == tables[-2]:
+        tables.pop()
     options: Options = {
         "icc_profile": image.info.get("icc_profile"),
         "progressive": "progression" in image.info,
         "optimize": STANDARD_CODES not in data or upright.width * upright.height <= SAMPLED_PIXELS,
         "keep_rgb": _is_coded_in_rgb(image),
     }
-    if factors not in SAMPLINGS:  # it gets more samples of its colours than it had, each of which may be coarser
-        tables[1:] = [[math.ceil(step * 1.2) for step in table] for table in tables[1:]]
     finer = [[[min(step, largest) for step in table] for table in tables] for largest in LARGEST_STEPS]
     ladders = [
         [options | {"qtables": each, "subsampling": sampling} for each in finer]
