@@ -32,10 +32,6 @@ class Kept:
         """How far the frames of a GIF reach."""
         self.exif = b""
         """How its EXIF begins, which is not kept."""
-        self.lossless = True
-        """Whether no frame of a WebP is lossy."""
-        self.colours: list[tuple[bytes, bytes]] = []
-        """The names and data of the chunks of ``PNG_COLOURS``."""
 
     def add(self, start: int, end: int) -> None:
         """Keep the bytes of the file from ``start`` up to ``end``."""
@@ -157,9 +153,7 @@ def _end_of_scan(file: IO[bytes], at: int) -> int:
         at += len(block) - 1  # which may be the first byte of a marker
 
 
-PNG_COLOURS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"mDCV": 24, b"cLLI": 8, b"sBIT": 4}
-"""The chunks, besides the profile, that say how the colours are meant, and how long they are (PNG, 3rd ed., 11.3)."""
-PNG_ONCE = PNG_COLOURS | {
+PNG_ONCE = {
     b"IHDR": 13,
     b"PLTE": 768,
     b"tRNS": 256,
@@ -167,9 +161,16 @@ PNG_ONCE = PNG_COLOURS | {
     b"hIST": 512,
     b"pHYs": 9,
     b"acTL": 8,
+    b"gAMA": 4,
+    b"cHRM": 32,
+    b"sRGB": 1,
+    b"cICP": 4,
+    b"mDCV": 24,
+    b"cLLI": 8,
+    b"sBIT": 4,
     b"iCCP": 4 * 1024 * 1024,
 }
-"""Those that stand once, before the data, and their greatest length: no profile is longer than this."""
+"""The chunks that stand once, before the data, and their greatest length (PNG, 3rd ed., 11): no profile is longer."""
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
@@ -208,7 +209,6 @@ def _png(file: IO[bytes]) -> Kept:
             has_data = True
             kept.add(start, end)
     kept.put(PNG_END)
-    kept.colours = [(name, data) for name, data in once.items() if name in PNG_COLOURS]
     if controls != int.from_bytes(once.get(b"acTL", b"")[:4], "big"):
         raise ValueError("there are other frames than are announced")
     return kept
@@ -322,7 +322,6 @@ def _webp(file: IO[bytes]) -> Kept:
             content.put(struct.pack("<4sI", name, 6) + _read(file, start + 8, 6))
         else:
             content.add(start, end)
-            content.lossless = content.lossless and name != WEBP_LOSSY
         once.add(name)
     content.frames = content.frames or 1
     content.pieces.insert(0, b"RIFF" + (4 + content.size).to_bytes(4, "little") + b"WEBP")
@@ -339,7 +338,6 @@ def _webp_frame(file: IO[bytes], start: int, end: int, content: Kept) -> None:
         if name in WEBP_FRAME - once:
             frame.add(inner_start, inner_end)
             once.add(name)
-    content.lossless = content.lossless and WEBP_LOSSY not in once
     content.put(struct.pack("<4sI", b"ANMF", frame.size))
     content.pieces += frame.pieces
 

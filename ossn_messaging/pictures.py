@@ -6,7 +6,8 @@ from typing import IO
 from PIL import Image
 
 from ossn_messaging import containers, rows
-from ossn_messaging.upright import TURNS, orientation_of, turned
+from ossn_messaging.upright import turned
+from ossn_messaging.upright.turns import TURNS, orientation_of
 
 
 def clean(file: IO[bytes], cleaned: IO[bytes], picture_format: str, max_pixels: int) -> None:
@@ -35,9 +36,8 @@ def clean(file: IO[bytes], cleaned: IO[bytes], picture_format: str, max_pixels: 
                 image.seek(frame)
                 image.load()
             if orientation in TURNS:
-                upright = io.BytesIO(
-                    turned(image, orientation, kept.size, lossless=kept.lossless, colours=kept.colours)
-                )
+                cleaned.seek(0)
+                upright = io.BytesIO(turned(image, cleaned.read(), orientation))
                 cleaned.seek(0)
                 cleaned.truncate()
                 read(upright).write(upright, cleaned)

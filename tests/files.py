@@ -1,6 +1,7 @@
 """Small files of every kind that the protocol takes, made when they are asked for."""
 
 import io
+import random
 import struct
 import zipfile
 import zlib
@@ -166,3 +167,21 @@ SAMPLES = {
     "letter.docx": docx(),
     "dummy.pdf": PDF,
 }
+
+
+def landscape(size: tuple[int, int]) -> Image.Image:
+    """A picture with the detail of a photograph, on every scale; the same each time."""
+    numbers = random.Random(4)
+
+    def noise(cell: int) -> Image.Image:
+        width, height = (max(2, -(-length // cell)) for length in size)
+        return Image.frombytes("L", (width, height), numbers.randbytes(width * height)).resize(size)
+
+    def band() -> Image.Image:
+        whole = noise(max(size) // 3 + 1)
+        for cell, share in ((64, 0.4), (16, 0.2), (6, 0.1), (2, 0.07), (1, 0.03)):
+            whole = Image.blend(whole, noise(cell), share)
+        return whole
+
+    light = band()
+    return Image.merge("RGB", [Image.blend(light, band(), 0.25) for _ in "RGB"])

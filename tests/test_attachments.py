@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile
-from PIL import Image, ImageChops, ImageOps
+from PIL import Image
 
 from ossn_messaging.attachments import accepted
 from ossn_messaging.exceptions import AttachmentRefused
@@ -58,35 +58,6 @@ def test_an_embedded_thumbnail_goes() -> None:
     stored = kept("a.jpg", jpeg[:2] + thumbnail + jpeg[20:])
     assert b"Sec" not in stored
     assert_same_picture(stored, jpeg)
-
-
-@pytest.mark.parametrize("orientation", range(2, 9))
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("a.jpg", {"quality": 95}),
-        ("a.jpg", {"quality": 95, "progressive": True}),
-        ("a.png", {}),
-        ("a.webp", {"lossless": True}),
-    ],
-)
-def test_a_turned_picture_is_stored_upright(name: str, options: dict[str, Any], orientation: int) -> None:
-    sent = picture(
-        {"a.jpg": "JPEG", "a.png": "PNG", "a.webp": "WEBP"}[name], exif=exif(orientation), icc_profile=ICC, **options
-    )
-    stored = kept(name, sent)
-    with Image.open(io.BytesIO(stored)) as left, Image.open(io.BytesIO(sent)) as right:
-        upright = ImageOps.exif_transpose(right)
-        assert left.size == upright.size
-        assert left.info["icc_profile"] == ICC
-        assert not left.getexif()
-        difference = ImageChops.difference(left.convert("RGB"), upright.convert("RGB"))
-        assert max(difference.tobytes()) <= (8 if name == "a.jpg" else 0)
-
-
-def test_of_a_phones_two_pictures_the_first_is_kept_upright() -> None:
-    with Image.open(io.BytesIO(kept("phone.jpg", MPO))) as image:
-        assert (image.format, image.size) == ("JPEG", (32, 48))
 
 
 def test_names_lose_folders_and_control_characters() -> None:
