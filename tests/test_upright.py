@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageOps, ImageStat, PngImagePlugin
 
-from ossn_messaging.containers import png_chunks, webp_chunks
 from ossn_messaging.pictures import clean
+from ossn_messaging.pictures.png import chunks as png_chunks
+from ossn_messaging.pictures.webp import chunks as webp_chunks
 from tests.files import exif, landscape, photo, picture
 
 TURNS = range(2, 9)

@@ -6,8 +6,8 @@ import zlib
 
 from PIL import Image, ImageChops
 
-from ossn_messaging.containers import png_chunks
-from ossn_messaging.upright.turns import TRANSPOSES, TURNS, Box, turned_box
+from ossn_messaging.pictures.png import chunks as png_chunks
+from ossn_messaging.pictures.upright.turns import TRANSPOSES, TURNS, Box, turned_box
 
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """By the type of colour."""

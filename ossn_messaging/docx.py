@@ -1,9 +1,8 @@
-"""Whether a PDF or a DOCX is one, by opening it. All functions raise ``ValueError`` where it is not."""
+"""Whether a DOCX is one, by opening it: a package by the rules of ECMA-376, part 2 (Open Packaging Conventions)."""
 
 import posixpath
 import re
 import stat
-import time
 import zipfile
 from typing import IO
 from xml.etree import ElementTree
@@ -12,65 +11,6 @@ from xml.parsers import expat
 from django.core.files.base import File
 
 from ossn_messaging import kinds
-
-PDF_TRAILER_REACH = 1024
-"""How far from the end ``%%EOF`` may stand, in bytes (PDF Reference 1.7, appendix H, note 18)."""
-PDF_MAX_OBJECTS = 500_000
-"""How many a compressed table may list; pypdf keeps them all in memory."""
-
-
-PDF_MAX_SECONDS = 2.0
-"""Of a processor's time, after which pypdf is stopped: most files take a hundredth of it."""
-PDF_MAX_UNPACKED = 8 * 1024 * 1024
-"""In bytes, of one of the tables and streams that are looked at; no picture or text is."""
-
-
-class HurriedFile(File):  # type: ignore[type-arg]
-    """Can't be read any more when too much time went by."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        super().__init__(file)
-        self.until = time.thread_time() + PDF_MAX_SECONDS
-
-    def read(self, size: int = -1) -> bytes:
-        if time.thread_time() > self.until:
-            raise ValueError("it takes too long to open")
-        data: bytes = super().read(size)
-        return data
-
-
-def check_pdf(file: IO[bytes]) -> None:
-    """Raise ``ValueError`` unless ``file`` begins and ends as a PDF does, and pypdf, where it is installed, opens it.
-
-    What is encrypted is not decrypted, and only seen to be so.
-    """
-    file.seek(0)
-    begins = file.read(5) == b"%PDF-"
-    size = file.seek(0, 2)
-    file.seek(max(0, size - PDF_TRAILER_REACH))
-    if not begins or b"%%EOF" not in file.read():
-        raise ValueError("not a PDF")
-    try:
-        from pypdf import PdfReader, apply_configuration
-    except ImportError:  # the extra ``documents``
-        return
-    limits = apply_configuration(
-        zlib_maximum_output_length=PDF_MAX_UNPACKED,
-        lzw_maximum_output_length=PDF_MAX_UNPACKED,
-        run_length_maximum_output_length=PDF_MAX_UNPACKED,
-        stream_decoding_work_maximum_length=PDF_MAX_UNPACKED,
-    )
-    try:
-        with limits:
-            reader = PdfReader(HurriedFile(file), xref_stream_maximum_entries=PDF_MAX_OBJECTS)
-            if not reader.is_encrypted:
-                reader.root_object["/Pages"].get_object()
-    # pypdf answers a broken file with its own errors, and with whatever its code ran into
-    except Exception as error:
-        raise ValueError("not a PDF that can be opened") from error
-
-
-# The rules of a package are those of ECMA-376, part 2 (Open Packaging Conventions).
 
 CONTENT_TYPES = "[Content_Types].xml"
 RELATIONSHIPS = "_rels/.rels"
@@ -157,7 +97,7 @@ def _root(package: zipfile.ZipFile, entry: zipfile.ZipInfo) -> str:
     return root.name
 
 
-def check_docx(file: IO[bytes]) -> None:
+def check(file: IO[bytes]) -> None:
     """Raise ``ValueError`` unless ``file`` is a whole package whose main part is a document without macros.
 
     Before anything is unpacked, its entries are counted and what they would unpack to is summed up.

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 from PIL import Image, ImageChops, ImageSequence
 
-from ossn_messaging.containers import WEBP_FRAME, WEBP_LOSSY, webp_chunks
-from ossn_messaging.upright.likeness import file_of, first_like_enough
-from ossn_messaging.upright.turns import TRANSPOSES, TURNS
+from ossn_messaging.pictures.upright.likeness import file_of, first_like_enough
+from ossn_messaging.pictures.upright.turns import TRANSPOSES, TURNS
+from ossn_messaging.pictures.webp import FRAME, LOSSY
+from ossn_messaging.pictures.webp import chunks as webp_chunks
 
 QUALITIES = range(75, 101)
 """How finely a lossy frame is quantized, until it is like enough; else it becomes lossless."""
@@ -19,7 +20,7 @@ def turned(image: Image.Image, data: bytes, orientation: int) -> bytes:
     chunks = list(_chunks(data, 12))
     names = [name for name, _ in chunks]
     if b"ANMF" not in names:
-        return _file(next(uprights), WEBP_LOSSY not in names, image.info.get("icc_profile"))
+        return _file(next(uprights), LOSSY not in names, image.info.get("icc_profile"))
     shown = None
     for at, (name, chunk) in enumerate(chunks):
         if name == b"VP8X":
@@ -30,8 +31,8 @@ def turned(image: Image.Image, data: bytes, orientation: int) -> bytes:
             left, top, part = _changed(upright, shown)
             shown = upright
             numbers = _numbers(left // 2, top // 2, part.width - 1, part.height - 1)
-            coded = _file(part, WEBP_LOSSY not in (inner for inner, _ in _chunks(chunk, 24)), None)
-            pieces = b"".join(piece for inner, piece in _chunks(coded, 12) if inner in WEBP_FRAME)
+            coded = _file(part, LOSSY not in (inner for inner, _ in _chunks(chunk, 24)), None)
+            pieces = b"".join(piece for inner, piece in _chunks(coded, 12) if inner in FRAME)
             # The part takes the place of what was there, and stays.
             content = numbers + chunk[20:23] + b"\2" + pieces
             chunks[at] = name, name + len(content).to_bytes(4, "little") + content

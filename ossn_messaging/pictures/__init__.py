@@ -5,9 +5,12 @@ from typing import IO
 
 from PIL import Image
 
-from ossn_messaging import containers, rows
-from ossn_messaging.upright import turned
-from ossn_messaging.upright.turns import TURNS, orientation_of
+from ossn_messaging.pictures import gif, jpeg, png, rows, webp
+from ossn_messaging.pictures.upright import turned
+from ossn_messaging.pictures.upright.turns import TURNS, orientation_of
+
+KEEP = {"JPEG": jpeg.keep, "PNG": png.keep, "GIF": gif.keep, "WEBP": webp.keep}
+"""What to keep of a file, by Pillow's name of its format."""
 
 
 def clean(file: IO[bytes], cleaned: IO[bytes], picture_format: str, max_pixels: int) -> None:
@@ -17,9 +20,9 @@ def clean(file: IO[bytes], cleaned: IO[bytes], picture_format: str, max_pixels: 
     is written anew. Raises ``ValueError`` where ``file`` is not whole, is not of ``picture_format`` (Pillow's name for
     it), or has more than ``max_pixels`` pixels in all of its frames.
     """
-    read = containers.READERS[picture_format]
+    keep = KEEP[picture_format]
     try:
-        kept = read(file)
+        kept = keep(file)
         # Pillow is shown what is kept and nothing else: its readers of metadata can be made to take long.
         kept.write(file, cleaned)
         with Image.open(cleaned, formats=[picture_format]) as image:
@@ -40,7 +43,7 @@ def clean(file: IO[bytes], cleaned: IO[bytes], picture_format: str, max_pixels: 
                 upright = io.BytesIO(turned(image, cleaned.read(), orientation))
                 cleaned.seek(0)
                 cleaned.truncate()
-                read(upright).write(upright, cleaned)
+                keep(upright).write(upright, cleaned)
     # A decoder answers a broken file with whatever its code ran into: OSError, SyntaxError, struct.error...
     except Exception as error:
         raise ValueError(f"not a whole {picture_format} picture") from error
