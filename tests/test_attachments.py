@@ -1,6 +1,8 @@
 """Which files are taken, and what of a picture is kept."""
 
 import io
+import sys
+import zlib
 from typing import Any
 
 import pytest
@@ -9,10 +11,19 @@ from PIL import Image
 
 from ossn_messaging.attachments import accepted
 from ossn_messaging.exceptions import AttachmentRefused
-from tests.files import ICC, PAGE, PDF, SAMPLES, assert_same_picture, exif, frames, kept, photo, picture, text_chunks
-
-MPO = picture("MPO", photo(), save_all=True, append_images=[photo((24, 16))], exif=exif(6))
-
+from tests.files import (
+    ICC,
+    PAGE,
+    PDF,
+    SAMPLES,
+    assert_same_picture,
+    exif,
+    frames,
+    kept,
+    picture,
+    png,
+    text_chunks,
+)
 
 MOVING = {"a.png": frames("PNG"), "a.gif": frames("GIF"), "a.webp": frames("WEBP", lossless=True)}
 
@@ -72,3 +83,45 @@ def test_exif_that_ends_too_early_turns_nothing() -> None:
     jpeg = SAMPLES["photo.jpg"]
     exif_segment = b"\xff\xe1\x00\x10Exif\0\0II*\0\xff\0\0\0"
     assert_same_picture(kept("a.jpg", jpeg[:2] + exif_segment + jpeg[2:]), jpeg)
+
+
+def test_a_pdf_where_pypdf_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pypdf", None)
+    assert kept("dummy.pdf", PDF) == PDF
+    for bad in (PAGE, b" " + PDF, PDF[:-8]):
+        with pytest.raises(AttachmentRefused):
+            kept("a.pdf", bad)
+
+
+def test_a_gif_keeps_its_profile() -> None:
+    profile = b"\x21\xff\x0bICCRGBG1012\x07profile\0"
+    other = profile.replace(b"ICCRGBG1012", b"FOREIGN 1.0").replace(b"profile", b"Secrets")
+    moving = frames("GIF")
+    stored = kept("a.gif", moving[:-1] + profile + other + b"\x3b")
+    assert profile in stored
+    assert b"Secrets" not in stored
+
+
+def test_an_interlaced_png_that_is_too_narrow_for_all_passes() -> None:
+    narrow = bytearray(png(1, 1, zlib.compress(b"\0\x80")))
+    narrow[28] = 1
+    narrow[29:33] = zlib.crc32(narrow[12:29]).to_bytes(4, "big")
+    assert kept("a.png", bytes(narrow)) == narrow
+
+
+def test_exif_that_says_nothing_of_how_it_was_held() -> None:
+    tags = Image.Exif()
+    tags[0x013B] = "Secret Photographer"
+    sent = picture("JPEG", exif=tags)
+    assert_same_picture(kept("a.jpg", sent), sent)
+
+
+def test_a_frame_of_a_webp_that_has_its_picture_twice() -> None:
+    moving = frames("WEBP", lossless=True)
+    at = moving.index(b"ANMF")
+    size = int.from_bytes(moving[at + 4 : at + 8], "little")
+    again = moving[at + 24 : at + 8 + size]
+    longer = moving[: at + 4] + (size + len(again)).to_bytes(4, "little") + moving[at + 8 : at + 8 + size] + again
+    whole = longer + moving[at + 8 + size :]
+    twice = whole[:4] + (len(whole) - 8).to_bytes(4, "little") + whole[8:]
+    assert kept("a.webp", twice) == kept("a.webp", moving)
