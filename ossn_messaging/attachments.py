@@ -12,7 +12,7 @@ from django.core.files.base import File
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
-from ossn_messaging import documents, pictures
+from ossn_messaging import docx, pdf, pictures
 from ossn_messaging.conf import conf
 from ossn_messaging.exceptions import AttachmentRefused, AttachmentTooLarge
 from ossn_messaging.kinds import BY_EXTENSION, DOCX
@@ -64,9 +64,9 @@ def accepted(upload: "File[Any]") -> Iterator[Accepted]:
             if kind.is_image:
                 pictures.clean(upload, cleaned, kind.picture_format, conf.IMAGE_MAX_PIXELS)
             elif kind is DOCX:
-                documents.check_docx(upload)
+                docx.check(upload)
             else:
-                documents.check_pdf(upload)
+                pdf.check(upload)
         except ValueError as error:
             raise AttachmentRefused(_("the attachment's content is not what its file name says")) from error
         kept = cleaned if kind.is_image else upload

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.config import Config
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpResponse
@@ -186,8 +187,12 @@ def keep_attachments_in(settings: Settings, backend: str, **options: Any) -> Non
     settings.STORAGES = {**settings.STORAGES, "ossn_messaging": {"BACKEND": backend, "OPTIONS": options}}
 
 
-def keep_attachments_in_s3(settings: Settings, server: S3Server, bucket: Path) -> None:
-    keep_attachments_in(settings, "ossn_messaging.storage.S3AttachmentStorage", **server.options(bucket.name))
+def keep_attachments_in_s3(settings: Settings, server: S3Server, bucket: Path, **changes: Any) -> None:
+    """Let attachments go to a bucket, with more patience than a site has, for the machine may be busy."""
+    options = {"client_config": Config(connect_timeout=SECONDS, read_timeout=SECONDS), **changes}
+    keep_attachments_in(
+        settings, "ossn_messaging.storage.S3AttachmentStorage", **server.options(bucket.name, **options)
+    )
 
 
 def plain_environment(**changes: str) -> dict[str, str]:

@@ -1,10 +1,20 @@
 """Small files of every kind that the protocol takes, made when they are asked for."""
 
 import io
+import random
+import struct
 import zipfile
+import zlib
+from collections.abc import Callable
 from typing import Any
 
+from django.core.files.base import ContentFile
 from PIL import Image, PngImagePlugin
+
+from ossn_messaging.attachments import accepted
+
+ICC = b"a profile's bytes, which nobody here reads" * 4
+PAGE = b"<html><script>alert(1)</script></html>"
 
 CONTENT_TYPES = """<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
 <Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">
@@ -16,16 +26,18 @@ DOCUMENT = (
 )
 
 
-def pdf(*objects: bytes) -> bytes:
+CATALOG, PAGES = b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>"
+
+
+def pdf(*objects: bytes, catalog: bytes = CATALOG, pages: bytes = PAGES, trailer: bytes = b"/Root 1 0 R") -> bytes:
     """Return a PDF of one empty page, with ``objects`` after its own three."""
-    own = (b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>", b"<</Type/Page/Parent 2 0 R>>")
     file, offsets = b"%PDF-1.4\n", []
-    for number, content in enumerate(own + objects, 1):
+    for number, content in enumerate((catalog, pages, b"<</Type/Page/Parent 2 0 R>>", *objects), 1):
         offsets.append(len(file))
         file += b"%d 0 obj%sendobj\n" % (number, content)
     table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
     size = len(offsets) + 1
-    end = b"trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % (size, len(file))
+    end = b"trailer<</Size %d%s>>\nstartxref\n%d\n%%%%EOF\n" % (size, trailer, len(file))
     return file + b"xref\n0 %d\n0000000000 65535 f \n" % size + table + end
 
 
@@ -39,12 +51,16 @@ RELATIONSHIPS = """<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
 
 
 def docx(
-    content_types: str | bytes = CONTENT_TYPES,
-    relationships: str = RELATIONSHIPS,
-    document: str | None = DOCUMENT,
-    **others: str | bytes,
+    content_types: str | bytes | None = CONTENT_TYPES,
+    relationships: str | bytes | None = RELATIONSHIPS,
+    document: str | bytes | None = DOCUMENT,
+    edit: Callable[[zipfile.ZipFile], object] = lambda package: None,
+    **others: Any,
 ) -> bytes:
-    """Return a package; ``others`` are parts by their names, such as ``**{"word/media/a.png": b"..."}``."""
+    """Return a package; ``others`` are parts by their names, such as ``**{"word/media/a.png": b"..."}``.
+
+    ``edit`` may change it before its list of entries is written.
+    """
     file = io.BytesIO()
     parts = {
         "[Content_Types].xml": content_types,
@@ -56,6 +72,7 @@ def docx(
         for name, content in parts.items():
             if content is not None:
                 package.writestr(name, content)
+        edit(package)
     return file.getvalue()
 
 
@@ -79,10 +96,11 @@ def exif(orientation: int = 1) -> Image.Exif:
     return tags
 
 
-def frames(picture_format: str, count: int = 3, **options: Any) -> bytes:
-    images = [photo().rotate(40 * number) for number in range(count)]
+def frames(picture_format: str, count: int = 3, size: tuple[int, int] = (48, 32), **options: Any) -> bytes:
+    images = [photo(size).rotate(40 * number) for number in range(count)]
+    durations = [70 + 10 * number for number in range(count)]
     return picture(
-        picture_format, images[0], save_all=True, append_images=images[1:], duration=[70, 80, 90], loop=3, **options
+        picture_format, images[0], save_all=True, append_images=images[1:], duration=durations, loop=3, **options
     )
 
 
@@ -90,6 +108,53 @@ def text_chunks() -> PngImagePlugin.PngInfo:
     info = PngImagePlugin.PngInfo()
     info.add_text("Author", "Secret Photographer")
     return info
+
+
+def png_chunk(name: bytes, data: bytes = b"") -> bytes:
+    return struct.pack(">I4s", len(data), name) + data + zlib.crc32(name + data).to_bytes(4, "big")
+
+
+def png(width: int, height: int, data: bytes, *chunks: bytes) -> bytes:
+    """Return a PNG in black and white whose rows are ``data``, with ``chunks`` before them."""
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + png_chunk(b"IDAT", data) + png_chunk(b"IEND")
+
+
+def gif(width: int, height: int, *blocks: bytes) -> bytes:
+    """Return a GIF in black and white."""
+    screen = struct.pack("<6sHHBBB", b"GIF89a", width, height, 0x80, 0, 0)
+    return screen + b"\0\0\0\xff\xff\xff" + b"".join(blocks) + b";"
+
+
+def gif_frame(width: int, height: int, data: bytes = b"\x02\x02\x4c\x01\0") -> bytes:
+    """Return a frame of a GIF, whose default data is that of one pixel."""
+    return struct.pack("<cHHHHB", b",", 0, 0, width, height, 0) + data
+
+
+def riff(*chunks: tuple[bytes, bytes]) -> bytes:
+    """Return a WebP of these chunks."""
+    content = b"".join(struct.pack("<4sI", name, len(data)) + data + bytes(len(data) % 2) for name, data in chunks)
+    return struct.pack("<4sI4s", b"RIFF", 4 + len(content), b"WEBP") + content
+
+
+def kept(name: str, content: bytes) -> bytes:
+    """Return what is kept of a file that is taken as an attachment."""
+    with accepted(ContentFile(content, name)) as attachment:
+        data: bytes = attachment.file.read()
+        return data
+
+
+def assert_same_picture(stored: bytes, sent: bytes) -> None:
+    with Image.open(io.BytesIO(stored)) as left, Image.open(io.BytesIO(sent)) as right:
+        assert (left.mode, left.size) == (right.mode, right.size)
+        assert left.format == ("JPEG" if right.format == "MPO" else right.format)
+        for key in ("icc_profile", "loop", "transparency"):
+            assert left.info.get(key) == right.info.get(key)
+        for frame in range(getattr(right, "n_frames", 1) if right.format != "MPO" else 1):
+            left.seek(frame)
+            right.seek(frame)
+            assert left.tobytes() == right.tobytes()
+            assert left.info.get("duration") == right.info.get("duration")
 
 
 SAMPLES = {
@@ -102,3 +167,21 @@ SAMPLES = {
     "letter.docx": docx(),
     "dummy.pdf": PDF,
 }
+
+
+def landscape(size: tuple[int, int]) -> Image.Image:
+    """A picture with the detail of a photograph, on every scale; the same each time."""
+    numbers = random.Random(4)
+
+    def noise(cell: int) -> Image.Image:
+        width, height = (max(2, -(-length // cell)) for length in size)
+        return Image.frombytes("L", (width, height), numbers.randbytes(width * height)).resize(size)
+
+    def band() -> Image.Image:
+        whole = noise(max(size) // 3 + 1)
+        for cell, share in ((64, 0.4), (16, 0.2), (6, 0.1), (2, 0.07), (1, 0.03)):
+            whole = Image.blend(whole, noise(cell), share)
+        return whole
+
+    light = band()
+    return Image.merge("RGB", [Image.blend(light, band(), 0.25) for _ in "RGB"])

@@ -58,7 +58,7 @@ def nothing_was_sent() -> bool:
 @contextmanager
 def outage_within_the_upload(settings: Settings, server: S3Server, outage: Callable[[], None]) -> Iterator[None]:
     with server.through_wire(SIZE // 2, outage) as wired:
-        keep_attachments_in_s3(settings, wired, Path("bucket"))
+        keep_attachments_in_s3(settings, wired, Path("bucket"), client_config=None)
         yield
 
 
@@ -101,7 +101,7 @@ def test_s3_is_stopped_for_a_moment(api: API, settings: Settings, own_s3: S3Serv
 
 
 def test_s3_is_dead(api: API, settings: Settings, own_s3: S3Server) -> None:
-    keep_attachments_in_s3(settings, own_s3, Path("bucket"))
+    keep_attachments_in_s3(settings, own_s3, Path("bucket"), client_config=None)
     own_s3.kill()
     assert api.send(status=503, attachment=upload("dummy.pdf"))["code"] == "200"
     assert nothing_was_sent()

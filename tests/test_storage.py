@@ -115,6 +115,15 @@ def test_the_folder_itself_may_be_a_symlink(api: API, tmp_path: Path) -> None:
     assert len(files_in(tmp_path / "large disk")) == 1
 
 
+def test_a_file_that_goes_while_it_is_listed(
+    api: API, attachments_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = api.ok(attachment=upload("dummy.pdf"))
+    (file,) = files_in(attachments_folder)
+    monkeypatch.setattr(os, "walk", lambda top: [(str(attachments_folder), [], ["gone.pdf", file.name])])
+    assert [listed.name for listed in storage.list_files(attachment_storage())] == [payload["file:attachment"]]
+
+
 def test_without_a_folder_there_is_an_error_that_says_so(settings: Settings) -> None:
     del settings.BASE_DIR
     with pytest.raises(ImproperlyConfigured, match="BASE_DIR"):
