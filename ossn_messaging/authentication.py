@@ -11,6 +11,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from ossn_messaging.exceptions import InvalidKey
+from ossn_messaging.masking import mask_reports, remember
 
 if TYPE_CHECKING:
     from ossn_messaging.models import APIKey
@@ -54,9 +55,20 @@ class APIKeyAuthentication(BaseAuthentication):
         key = self.get_key(request)
         return self.authenticate_credentials(key) if key else None
 
-    @sensitive_variables("key", "given", "data")
+    @sensitive_variables("key")
     def get_key(self, request: Request) -> str | None:
-        """Return the key that the request gives, the header's before the body's before the query's."""
+        """Return the key that the request gives, the header's before the body's before the query's.
+
+        From here on no error report or debug page of this request shows it.
+        """
+        mask_reports(request._request)
+        key = self._given(request)
+        if key:
+            remember(request._request, key)
+        return key
+
+    @sensitive_variables("key", "given", "data")
+    def _given(self, request: Request) -> str | None:
         scheme, _space, key = get_authorization_header(request).decode("latin-1").partition(" ")
         if scheme.lower() == self.keyword.lower():
             return key.strip()
