@@ -9,7 +9,7 @@ import html
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -68,6 +68,7 @@ _SECRET = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
+Masker = Callable[[str], str]
 _HINTS = ("%", "ossn", "api_key", "api-key", "signature")
 """No secret is in a text that has none of these."""
 
@@ -86,49 +87,55 @@ def mask(text: str) -> str:
 
 
 class MaskSecrets(logging.Filter):
-    """Lets every record pass, masked: its message, arguments, traceback and stack."""
+    """Lets every record pass, masked: its message, arguments, traceback and stack.
+
+    Where Django has put the request into the record, the very key of that request is masked wherever it stands.
+    """
 
     formatter = logging.Formatter()
 
     def filter(self, record: logging.LogRecord) -> bool:
+        request = getattr(record, "request", None)
+        masked = mask if request is None else masker_of(request)
         if isinstance(record.args, Mapping):
-            record.args = self._masked_atoms(record.args)
-        self._mask_message(record)
+            record.args = _masked_atoms(record.args, masked)
+        _mask_message(record, masked)
         if record.exc_info and not record.exc_text:
             text = self.formatter.formatException(record.exc_info)
-            masked = mask(text)
-            if masked != text:  # or the handlers' formatters go on to show it in their own way
-                record.exc_text = masked
-        elif record.exc_text:
-            record.exc_text = mask(record.exc_text)
+            if masked(text) != text:  # or the handlers' formatters go on to show it in their own way
+                record.exc_text = text
+        if record.exc_text:
+            record.exc_text = masked(record.exc_text)
         if record.stack_info:
-            record.stack_info = mask(record.stack_info)
+            record.stack_info = masked(record.stack_info)
         return True
 
-    def _mask_message(self, record: logging.LogRecord) -> None:
-        try:
-            message = record.getMessage()
-        except Exception:  # the handler says so, with the message and the arguments as they are
-            record.msg, record.args = mask(str(record.msg)), (mask(str(record.args)),)
-            return
-        masked = mask(message)
-        if masked == message:
-            return
-        if isinstance(record.args, tuple):  # some formatters take the arguments of a request line one by one
-            record.args = tuple(mask(value) if isinstance(value, str) else value for value in record.args)
-        if record.getMessage() != masked:
-            record.msg, record.args = masked, ()
 
-    def _masked_atoms(self, atoms: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the arguments by name, such as those of gunicorn's access log, of their own class."""
-        texts = "\n".join(value for value in atoms.values() if isinstance(value, str))
-        if mask(texts) == texts:
-            return atoms
-        masked: Any = copy.copy(atoms)
-        for name, value in atoms.items():
-            if isinstance(value, str):
-                masked[name] = mask(value)
-        return masked  # type: ignore[no-any-return]
+def _mask_message(record: logging.LogRecord, masked: Masker) -> None:
+    try:
+        message = record.getMessage()
+    except Exception:  # the handler says so, with the message and the arguments as they are
+        record.msg, record.args = masked(str(record.msg)), (masked(str(record.args)),)
+        return
+    shown = masked(message)
+    if shown == message:
+        return
+    if isinstance(record.args, tuple):  # some formatters take the arguments of a request line one by one
+        record.args = tuple(masked(value) if isinstance(value, str) else value for value in record.args)
+    if record.getMessage() != shown:
+        record.msg, record.args = shown, ()
+
+
+def _masked_atoms(atoms: Mapping[str, Any], masked: Masker) -> Mapping[str, Any]:
+    """Return the arguments by name, such as those of gunicorn's access log, in a mapping of the same class."""
+    texts = "\n".join(value for value in atoms.values() if isinstance(value, str))
+    if masked(texts) == texts:
+        return atoms
+    copied: Any = copy.copy(atoms)
+    for name, value in atoms.items():
+        if isinstance(value, str):
+            copied[name] = masked(value)
+    return copied  # type: ignore[no-any-return]
 
 
 _FILTER = MaskSecrets()
@@ -159,11 +166,7 @@ class MaskingExceptionReporter(ExceptionReporter):
 
     def __init__(self, request: HttpRequest | None, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, *args, **kwargs)
-        forms = {form for secret in _secrets(request) if len(secret) >= SHORTEST for form in _forms(secret)}
-        self._known = re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))) or "(?!)")
-
-    def mask(self, text: str) -> str:
-        return mask(self._known.sub(MASK, text))
+        self.mask = masker_of(request)
 
     def get_traceback_frames(self) -> list[dict[str, Any]]:
         frames: list[dict[str, Any]] = super().get_traceback_frames()
@@ -199,15 +202,34 @@ class MaskingExceptionReporter(ExceptionReporter):
         return found[0] if masked == text else html.escape(masked)
 
 
+def masker_of(request: object) -> Masker:
+    """Return a ``mask()`` that knows the keys and signatures of a request as well."""
+    forms = {form for secret in _secrets(request) if len(secret) >= SHORTEST for form in _forms(secret)}
+    if not forms:
+        return mask
+    known = re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))))
+    return lambda text: mask(known.sub(MASK, text))
+
+
 def _forms(secret: str) -> set[str]:
-    """Return how a secret may stand in a report: as it is, quoted by Python, in JSON, and percent-encoded."""
+    """Return how a secret may stand in a text: as it is, in JSON, percent-encoded, and quoted by Python, even twice."""
     encoded = secret.encode("utf-8", "surrogatepass")
-    quoted = {repr(secret)[1:-1], repr(encoded)[2:-1], json.dumps(secret)[1:-1], quote(encoded, ""), quote(encoded)}
-    return {secret, quote_plus(encoded), *quoted}
+    in_json = {json.dumps(secret, ensure_ascii=plain)[1:-1] for plain in (True, False)}
+    forms = {secret, *in_json, quote(encoded), quote(encoded, ""), quote_plus(encoded)}
+    for _ in range(2):
+        forms |= {quoted for form in forms for quoted in _quoted(form)}
+    return forms
 
 
-def _secrets(request: HttpRequest | None) -> set[str]:
-    """Return the keys and signatures of a request that may be broken in any way."""
+def _quoted(text: str) -> set[str]:
+    """Return what ``repr()`` makes of a text and its bytes, within either kind of quotes."""
+    both = "'\""  # makes repr() take the single ones and escape them
+    shown = {repr(text + both)[1:-4], repr((text + both).encode("utf-8", "surrogatepass"))[2:-4]}
+    return shown | {form.replace("\\'", "'") for form in shown}
+
+
+def _secrets(request: object) -> set[str]:
+    """Return the keys and signatures of a request that may be broken in any way, as far as it has been read."""
     found: list[Any] = [hidden.text for hidden in getattr(request, "_ossn_messaging_keys", ())]
     for source in (_in_header, _in_query, _in_form, _in_json):
         with suppress(Exception):
@@ -224,11 +246,13 @@ def _in_query(request: Any) -> Iterator[str]:
 
 
 def _in_form(request: Any) -> Iterator[str]:
+    if not (hasattr(request, "_post") or hasattr(request, "_body")):
+        return iter(())
     return (value for name in PARAMETERS for value in request.POST.getlist(name))
 
 
 def _in_json(request: Any) -> list[Any]:
-    return [json.loads(request._body)[PARAMETERS[0]]]  # where it was read already: a report waits for no client
+    return [json.loads(request._body)[PARAMETERS[0]]]
 
 
 @functools.cache
