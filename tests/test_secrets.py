@@ -11,6 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from logging.config import DictConfigurator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -284,17 +285,30 @@ accesslog = {log!r}
 access_log_format = '"%(r)s" %(s)s %(q)s "%(f)s" %({{authorization}}i)s %({{raw_uri}}e)s'
 control_socket_disable = True
 """
+PLAIN = """
+def application(environ, start_response):
+    start_response("404 Not Found", [("Content-Length", "0")])
+    return []
+"""
 
 
-def test_gunicorn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A real one, with the demo's settings and nothing else said."""
+@pytest.mark.parametrize("kind", ["the demo as it is", "another application, as the README says"])
+def test_gunicorn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "example_project.settings")
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     port, log, config = free_port(), tmp_path / "access.log", tmp_path / "gunicorn_config.py"
-    config.write_text(GUNICORN.format(bind=f"{HOST}:{port}", log=str(log)))
-    module = [sys.executable, "-m", "gunicorn"]
-    with running([*module, "--chdir", ROOT, "-c", config, "example_project.wsgi"], port) as process:
+    application, folder, more = "example_project.wsgi", ROOT, ""
+    if kind.startswith("another"):
+        (tmp_path / "plain.py").write_text(PLAIN)
+        (more,) = (block for block in blocks("python") if "logconfig_dict" in block)
+        more = more.replace("logging.StreamHandler", "logging.FileHandler", 1)
+        more = more.replace('"stream": "ext://sys.stdout"', f'"filename": {str(log)!r}')
+        application, folder = "plain", tmp_path
+    config.write_text(GUNICORN.format(bind=f"{HOST}:{port}", log=str(log)) + more)
+    command: list[str | Path] = [sys.executable, "-m", "gunicorn", "--chdir", folder, "-c", config, application]
+    with running(command, port) as process:
         headers = {"Authorization": f"Api-Key {IMPORTED}", "Referer": f"http://{HOST}{URL}"}
         with pytest.raises(urllib.error.HTTPError) as caught:
             get(f"http://{HOST}:{port}/nowhere?api_key_token={IMPORTED}&from=1", **headers)
@@ -302,7 +316,7 @@ def test_gunicorn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         wait_until(lambda: log.exists() and "nowhere" in log.read_text())
         process.terminate()
         process.wait(SECONDS)
-    line = log.read_text()
+    (line,) = log.read_text().splitlines()
     assert f'"GET /nowhere?api_key_token={MASK}&from=1 HTTP/1.1" 404 api_key_token={MASK}&from=1 "http' in line
     assert f"?signature={MASK}" in line
     assert f"Api-Key {MASK} /nowhere" in line
@@ -315,6 +329,15 @@ def test_the_other_way_for_gunicorn() -> None:
     made = record("%(r)s %({AUTHORIZATION}i)s %(B)s %({absent}i)s", atoms)
     assert made.getMessage() == f"GET /?api_key_token={MASK} HTTP/1.1 Api-Key {MASK} 5 -"
     assert IMPORTED in atoms["r"], "what the caller has is left as it is"
+
+
+def test_the_readmes_logging() -> None:
+    (block,) = (block for block in blocks("python") if "LOGGING = " in block)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    given = DictConfigurator(names["LOGGING"]).config
+    assert isinstance(DictConfigurator(given).configure_filter(given["filters"]["mask_secrets"]), MaskSecrets)
+    assert given["handlers"]["console"]["filters"] == ["mask_secrets"]
 
 
 REQUESTS = {
