@@ -83,4 +83,6 @@ STORAGES = {
 USE_TZ = True
 STATIC_URL = "static/"
 
+DEFAULT_EXCEPTION_REPORTER = "ossn_messaging.masking.MaskingExceptionReporter"
+
 OSSN_MESSAGING = {"SITE_NAME": "OSSN"}

@@ -9,9 +9,10 @@ class OssnMessagingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from ossn_messaging import receivers
+        from ossn_messaging import masking, receivers
         from ossn_messaging.checks import check_databases, check_settings
 
         checks.register(check_settings)
         checks.register(check_databases, checks.Tags.database)
         receivers.connect()
+        masking.mask_logs()

@@ -11,6 +11,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from ossn_messaging.exceptions import InvalidKey
+from ossn_messaging.masking import mask_reports, remember
 from ossn_messaging.throttles import WrongKeyThrottle
 
 if TYPE_CHECKING:
@@ -66,9 +67,20 @@ class APIKeyAuthentication(BaseAuthentication):
             throttle.count()
             raise
 
-    @sensitive_variables("key", "given", "data")
+    @sensitive_variables("key")
     def get_key(self, request: Request) -> str | None:
-        """Return the key that the request gives, the header's before the body's before the query's."""
+        """Return the key that the request gives, the header's before the body's before the query's.
+
+        From here on no error report or debug page of this request shows it.
+        """
+        mask_reports(request._request)
+        key = self._given(request)
+        if key:
+            remember(request._request, key)
+        return key
+
+    @sensitive_variables("key", "given", "data")
+    def _given(self, request: Request) -> str | None:
         scheme, _space, key = get_authorization_header(request).decode("latin-1").partition(" ")
         if scheme.lower() == self.keyword.lower():
             return key.strip()

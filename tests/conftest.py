@@ -1,5 +1,7 @@
 import json
+import logging
 import os
+import re
 import urllib.request
 import uuid
 from collections.abc import Iterator, Sequence
@@ -10,12 +12,14 @@ from typing import Any
 import pytest
 from botocore.config import Config
 from django.contrib.auth.models import User
+from django.core import mail
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpResponse
 from django.test import AsyncRequestFactory, Client, RequestFactory
 from django.views.debug import ExceptionReporter
 from pytest_django import Settings
 
+from ossn_messaging.keys import APIKeyManager
 from ossn_messaging.models import APIKey
 from tests.files import SAMPLES
 from tests.servers import SECONDS, S3Server, s3_server
@@ -61,6 +65,53 @@ def attachments_folder(request: pytest.FixtureRequest, settings: Settings, where
     bucket: Path = request.getfixturevalue("bucket")
     keep_attachments_in_s3(settings, request.getfixturevalue("s3"), bucket)
     return bucket / "attachment"
+
+
+OWN_KEY = re.compile(r"ossn_(?=[a-z0-9_-]{0,42}[A-Z])[A-Za-z0-9_-]{43}")
+
+
+class Secrets:
+    """What no log and no mail may have: every key of the app's own, and those that the test imported."""
+
+    def __init__(self) -> None:
+        self.others: set[str] = set()
+
+    def shown_in(self, text: str) -> set[str]:
+        return {found[0] for found in OWN_KEY.finditer(text)} | {key for key in self.others if key in text}
+
+
+def shown_by(record: logging.LogRecord) -> str:
+    """Return all that a handler may write of a record, once it has passed its logger's filters."""
+    return f"{record.msg}\n{record.args}\n{logging.Formatter().format(record)}"
+
+
+def shown_by_mail(message: Any) -> str:
+    return "\n".join([message.subject, message.body, *(str(part[0]) for part in getattr(message, "alternatives", ()))])
+
+
+@pytest.fixture(autouse=True)
+def secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Secrets]:
+    """Look for keys in every log record and mail that the test causes."""
+    secrets, records = Secrets(), list[logging.LogRecord]()
+    make, import_key = logging.getLogRecordFactory(), APIKeyManager.import_key
+
+    def note_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make(*args, **kwargs)
+        records.append(record)
+        return record
+
+    def note_key(self: APIKeyManager, name: str, key: str, *args: Any, **kwargs: Any) -> APIKey:
+        secrets.others |= {key} if key.strip() else set()
+        return import_key(self, name, key, *args, **kwargs)
+
+    monkeypatch.setattr(APIKeyManager, "import_key", note_key)
+    logging.setLogRecordFactory(note_record)
+    yield secrets
+    logging.setLogRecordFactory(make)
+    for record in records:
+        assert not secrets.shown_in(shown_by(record)), f"{record.name} shows a key"
+    for message in getattr(mail, "outbox", ()):
+        assert not secrets.shown_in(shown_by_mail(message)), "a mail shows a key"
 
 
 @pytest.fixture

@@ -15,5 +15,10 @@ def command(name: str) -> str:
     return line
 
 
+def blocks(language: str) -> list[str]:
+    """Return the blocks of code in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+
+
 if __name__ == "__main__":
     sys.stdout.write(command(sys.argv[1]) + "\n")

@@ -179,7 +179,7 @@ pid nginx.pid;
 error_log stderr;
 events {{}}
 http {{
-    access_log off;
+    {log}
     types {{}}
     default_type application/octet-stream;
     client_max_body_size 0;
@@ -201,13 +201,13 @@ http {{
 
 
 @contextmanager
-def nginx(folder: Path, upstream: str, location: str) -> Iterator[str]:
+def nginx(folder: Path, upstream: str, location: str = "", log: str = "access_log off;") -> Iterator[str]:
     """Yield the URL of an nginx before ``upstream``, which is ``host:port``, with one more ``location``."""
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         absent("nginx")
     port = free_port()
     config = folder / "nginx.conf"
-    config.write_text(NGINX.format(host=HOST, port=port, upstream=upstream, location=location))
+    config.write_text(NGINX.format(host=HOST, port=port, upstream=upstream, location=location, log=log))
     with running([program, "-e", "stderr", "-p", folder, "-c", config], port):
         yield f"http://{HOST}:{port}"

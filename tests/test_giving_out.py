@@ -1,7 +1,6 @@
 """How a file is given out: from here, whole or in part, by nginx, and by S3."""
 
 import hashlib
-import re
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -18,7 +17,7 @@ from pytest_django.live_server_helper import LiveServer
 from ossn_messaging.models import Attachment
 from tests.conftest import API, fetch, keep_attachments_in, upload
 from tests.files import PDF, SAMPLES, photo, picture
-from tests.readme import README
+from tests.readme import blocks
 from tests.servers import SECONDS, nginx
 
 PICTURE = picture("PNG", photo((200, 200)))
@@ -171,9 +170,8 @@ def test_a_storage_whose_files_have_no_middle(api: API, settings: Settings) -> N
 
 def nginx_location(files: Path) -> str:
     """Return the README's location for nginx, with another folder."""
-    (block,) = re.findall(r"```nginx\n(.*?)```", README.read_text(), re.DOTALL)
-    assert "/srv/attachments/" in block
-    return str(block).replace("/srv/attachments/", f"{files}/")
+    (block,) = (block for block in blocks("nginx") if "/srv/attachments/" in block)
+    return block.replace("/srv/attachments/", f"{files}/")
 
 
 def test_a_real_nginx(

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from ossn_messaging.conf import Settings
-from tests.readme import README, command
+from tests.readme import README, blocks, command
 
 
 def test_the_table_of_settings_is_complete() -> None:
@@ -23,7 +23,6 @@ def test_each_command_is_one_line(name: str) -> None:
 
 
 def test_python_blocks_are_python() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) > 3
-    for block in blocks:
+    assert len(blocks("python")) > 3
+    for block in blocks("python"):
         ast.parse(block)
