@@ -187,15 +187,14 @@ class LengthRequired(SendFailed):
 
 
 class TooManyRequests(SendFailed):
-    """A limit of ``THROTTLE_RATES`` is reached. ``wait`` is in seconds."""
+    """A limit of ``THROTTLE_RATES`` is reached. ``wait`` is in seconds, as far as it is known."""
 
     ossn_status = rest_status = 429
     reason = _("there were too many requests, try again later")
 
-    def __init__(self, wait: float | None = None) -> None:
+    def __init__(self, wait: float | None) -> None:
         super().__init__(wait)
-        if wait is not None:
-            self.headers = {"Retry-After": str(math.ceil(wait))}
+        self.headers = {"Retry-After": str(math.ceil(wait or 0))}
 
 
 class UnsupportedContentType(SendFailed):

@@ -39,6 +39,8 @@ class S3AttachmentStorage(S3Storage):  # type: ignore[misc]
         given: dict[str, Any] = self.object_parameters
         self.object_parameters = {name: value for name, value in given.items() if name != "ACL"}
         impatient = Config(
+            signature_version=self.signature_version,
+            s3={"addressing_style": self.addressing_style},
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
             retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},

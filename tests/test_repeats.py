@@ -15,6 +15,7 @@ from pytest_django import Settings
 
 from ossn_messaging.exceptions import DifferentRequest
 from ossn_messaging.models import Conversation, Message, Sending
+from ossn_messaging.repeats import SendingQuerySet
 from tests.conftest import API, SEND, everywhere, fetch, files_in, upload
 from tests.files import PDF
 
@@ -184,6 +185,21 @@ def test_from_the_sites_own_code(sender: User, recipient: User) -> None:
     assert (first.repeats, again.repeats) == (None, Sending.objects.get())
     with pytest.raises(DifferentRequest):
         Message.objects.send(text="y", **options)
+
+
+@everywhere
+def test_two_at_once(api: API, attachments_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither finds the other's when it looks, and the constraint lets one of them through."""
+    _repeated, first = send(api, attachment=upload("dummy.pdf"))
+    done = SendingQuerySet.done
+    looks = iter([lambda *args: None, done])
+    monkeypatch.setattr(SendingQuerySet, "done", lambda *args: next(looks)(*args))
+    repeated, second = send(api, attachment=upload("dummy.pdf"))
+    assert repeated
+    assert without_time(second) == without_time(first)
+    assert Message.objects.count() == len(files_in(attachments_folder)) == 1
+    assert Conversation.objects.get(user=api.sender).messages == 1
+    assert str(Sending.objects.get()).startswith("sending ")
 
 
 @everywhere

@@ -202,6 +202,7 @@ def test_s3_is_given_up_after_seconds_unless_the_site_says_otherwise(bucket: Any
     keep_attachments_in(settings, "ossn_messaging.storage.S3AttachmentStorage", **options)
     config = attachment_storage().connection.meta.client.meta.config  # type: ignore[attr-defined]
     assert (config.connect_timeout, config.read_timeout, config.retries["total_max_attempts"]) == (3, 30, 2)
+    assert config.signature_version == "s3v4"
 
 
 def test_s3_keeps_to_its_location(api: API, bucket: Any, settings: Settings) -> None:
