@@ -191,9 +191,14 @@ def test_from_the_sites_own_code(sender: User, recipient: User) -> None:
 def test_two_at_once(api: API, attachments_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither finds the other's when it looks, and the constraint lets one of them through."""
     _repeated, first = send(api, attachment=upload("dummy.pdf"))
-    done = SendingQuerySet.done
-    looks = iter([lambda *args: None, done])
-    monkeypatch.setattr(SendingQuerySet, "done", lambda *args: next(looks)(*args))
+    real = SendingQuerySet.done
+    looks: list[Sending] = []
+
+    def done(self: SendingQuerySet, sending: Sending) -> Message | None:
+        looks.append(sending)
+        return None if len(looks) == 1 else real(self, sending)
+
+    monkeypatch.setattr(SendingQuerySet, "done", done)
     repeated, second = send(api, attachment=upload("dummy.pdf"))
     assert repeated
     assert without_time(second) == without_time(first)

@@ -13,11 +13,11 @@ from collections.abc import Callable
 import django
 from PIL import Image
 
-ROUNDS = 15
+ROUNDS = 7
 SIZES = (4032, 3024), (4000, 3000)
 """Of the usual cameras. Turned by orientation 6, the blocks of the second do not stay whole."""
-QUALITIES = 85, 90
-ORIENTATIONS = 1, 3, 6
+QUALITIES = (85,)
+ORIENTATIONS = 1, 6
 
 
 def main() -> None:
