@@ -273,7 +273,8 @@ class Sending(models.Model):
     recipient = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", verbose_name=_("recipient")
     )
-    key = models.CharField(_("idempotency key"), max_length=255)
+    key_digest = models.CharField(max_length=64)
+    """SHA-256 of the idempotency key, in hexadecimal: some databases take two texts for equal that are not."""
     digest = models.CharField(max_length=64)
     """SHA-256 of what was asked for, in hexadecimal."""
     message = models.OneToOneField(
@@ -285,7 +286,7 @@ class Sending(models.Model):
     objects = SendingQuerySet.as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["sender", "key"], name="ossn_sending_once")]
+        constraints = [models.UniqueConstraint(fields=["sender", "key_digest"], name="ossn_sending_once")]
 
     def __str__(self) -> str:
         return _("sending %(id)s") % {"id": self.pk}

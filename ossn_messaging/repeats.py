@@ -26,8 +26,9 @@ class SendingQuerySet(models.QuerySet["Sending"]):
         if not (0 < len(key) <= KEY_MAX_LENGTH and key.isprintable()):
             raise BadIdempotencyKey
         asked = [recipient.pk, text, measured(upload)[1] if upload else None]
-        digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
-        return self.model(sender_id=sender.pk, recipient_id=recipient.pk, key=key, digest=digest)
+        return self.model(
+            sender_id=sender.pk, recipient_id=recipient.pk, key_digest=_digest(key), digest=_digest(json.dumps(asked))
+        )
 
     def done(self, sending: "Sending") -> "Message | None":
         """Return the message that was sent under the same key, ``None`` where none was.
@@ -36,7 +37,7 @@ class SendingQuerySet(models.QuerySet["Sending"]):
         """
         done = (
             self.select_related("message__attachment", "message__sender", "message__recipient")
-            .filter(sender_id=sending.sender_id, key=sending.key)
+            .filter(sender_id=sending.sender_id, key_digest=sending.key_digest)
             .first()
         )
         if done is None:
@@ -47,3 +48,7 @@ class SendingQuerySet(models.QuerySet["Sending"]):
             raise SentAndDeleted
         done.message.repeats = done
         return done.message
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

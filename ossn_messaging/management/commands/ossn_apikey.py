@@ -19,6 +19,7 @@ from ossn_messaging.descriptions import TITLES, described, described_in_full, de
 from ossn_messaging.durations import parse_duration
 from ossn_messaging.keys import SCOPES, APIKeyQuerySet, all_scopes, checked_scopes
 from ossn_messaging.models import APIKey
+from ossn_messaging.tables import lines_of
 
 USAGE = 2
 """The exit status where the command line is wrong; where it is right and can't be done, it is 1."""
@@ -228,10 +229,9 @@ class Command(BaseCommand):
     def _write_json(self, document: object) -> None:
         self.stdout.write(json.dumps(document, indent=2))
 
-    def _write_table(self, lines: list[tuple[str, ...]]) -> None:
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        for cells in lines:
-            self.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+    def _write_table(self, rows: list[tuple[str, ...]]) -> None:
+        for row in lines_of(rows):
+            self.stdout.write(row)
 
     def _remark(self, text: str) -> None:
         self.stderr.write(text, str)  # not in the colour of errors

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from ossn_messaging.audit import PROBLEMS, Audit, Finding
+from ossn_messaging.tables import lines_of
 
 T = TypeVar("T")
 
@@ -27,34 +28,29 @@ class Command(BaseCommand):
     def handle(self, *args: Any, digest: bool, delete_orphans: bool, verbosity: int, **options: Any) -> None:
         audit = Audit(digests=digest, progress=partial(self._progress, silent=verbosity == 0))
         count: Counter[str] = Counter()
-        lines: list[tuple[str, ...]] = [("problem", "file", "row", "")]
+        rows: list[tuple[str, ...]] = [("problem", "file", "row", "")]
         try:
             for finding in audit.findings():
                 count[finding.problem] += 1
                 deleted = bool(delete_orphans and finding.orphan and audit.delete_orphan(finding.orphan))
                 count["deleted"] += deleted
-                lines.append(self._line(finding, deleted))
+                rows.append(self._row(finding, deleted))
         except Exception as error:
             raise CommandError(f"The storage could not be compared: {error!r}", returncode=2) from error
-        if len(lines) > 1:
-            self._table(lines)
+        if len(rows) > 1:
+            self.stdout.writelines(f"{line}\n" for line in lines_of(rows))
         self.stdout.write(
             f"{audit.rows} rows, {audit.files} files: "
             + ", ".join(f"{count[problem]} {problem}" for problem in PROBLEMS)
             + (f"; {count['deleted']} deleted" if delete_orphans else "")
         )
-        if len(lines) > 1:
+        if len(rows) > 1:
             raise CommandError("Rows and files differ.")
 
     def _progress(self, steps: Iterable[T], what: str, total: int, *, silent: bool) -> Iterable[T]:
         """Show a bar, on a terminal alone."""
         return tqdm(steps, what, total, unit=f" {what}", leave=False, disable=silent or None)
 
-    def _line(self, finding: Finding, deleted: bool) -> tuple[str, ...]:
+    def _row(self, finding: Finding, deleted: bool) -> tuple[str, ...]:
         row = "" if finding.attachment_id is None else str(finding.attachment_id)
         return finding.problem, finding.file, row, f"{finding.detail}{', deleted' if deleted else ''}"
-
-    def _table(self, lines: list[tuple[str, ...]]) -> None:
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        for line in lines:
-            self.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -1,0 +1,10 @@
+"""Tables for a terminal."""
+
+from collections.abc import Iterator, Sequence
+
+
+def lines_of(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a table, its columns as wide as they must be."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
