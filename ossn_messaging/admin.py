@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_variables
 
 from ossn_messaging.keys import SCOPES, APIKeyQuerySet, all_scopes
+from ossn_messaging.masking import mask_reports
 from ossn_messaging.models import APIKey, Attachment, Message
 
 
@@ -91,9 +92,9 @@ class APIKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("name", "what", "whom", "created_at", "expires_at", "revoked_at", "last_used_at")
     list_filter = ("revoked_at", "expires_at", "last_used_at")
     search_fields = ("name",)
-    fields = ("name", "scopes", "users", "expires_at", "created_at", "revoked_at", "last_used_at")
+    fields = ("name", "scopes", "users", "whom", "expires_at", "created_at", "revoked_at", "last_used_at")
     raw_id_fields = ("users",)
-    readonly_fields = ("created_at", "revoked_at", "last_used_at")
+    readonly_fields = ("whom", "created_at", "revoked_at", "last_used_at")
     ordering = ("name", "-created_at")
     actions = ("revoke", "rotate")
 
@@ -105,14 +106,19 @@ class APIKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def what(self, api_key: APIKey) -> str:
         return ", ".join(api_key.scopes)
 
-    @admin.display(description=_("users"))
+    @admin.display(description=_("acts as"))
     def whom(self, api_key: APIKey) -> str:
-        return str(api_key.user_count if api_key.is_restricted else _("anyone"))  # type: ignore[attr-defined]
+        if not api_key.is_restricted:
+            return str(_("anyone"))
+        count: int = api_key.user_count  # type: ignore[attr-defined]
+        return ngettext("%(count)d user", "%(count)d users", count) % {"count": count}
 
     def save_model(self, request: HttpRequest, obj: APIKey, form: Any, change: bool) -> None:
+        """Save what was changed and nothing else: the key may have been revoked since the form was shown."""
         if change:
-            super().save_model(request, obj, form, change)
+            obj.save(update_fields=[name for name in form.changed_data if name != "users"])
         else:
+            mask_reports(request)
             request.issued_key = APIKey.objects.issue(obj)  # type: ignore[attr-defined]
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
@@ -138,15 +144,23 @@ class APIKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.action(description=_("Revoke the selected API keys"), permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: APIKeyQuerySet) -> None:
-        for api_key in queryset.filter(revoked_at=None):
-            self.log_change(request, api_key, "Revoked.")
+        api_keys = list(queryset.filter(revoked_at=None))
         revoked = queryset.revoke()
+        for api_key in api_keys:
+            self.log_change(request, api_key, "Revoked.")
         self.message_user(
             request,
             ngettext("%(count)d key was revoked.", "%(count)d keys were revoked.", revoked) % {"count": revoked},
         )
 
-    @admin.action(description=_("Rotate the selected API key"), permissions=["add", "change"])
+    def has_rotate_permission(self, request: HttpRequest) -> bool:
+        return self.has_add_permission(request) and self.has_change_permission(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Messages name the key that sent them: it is revoked, and stays."""
+        return False
+
+    @admin.action(description=_("Rotate the selected API key"), permissions=["rotate"])
     def rotate(self, request: HttpRequest, queryset: APIKeyQuerySet) -> HttpResponse | None:
         """Ask for the overlap, and then show the new key."""
         api_keys = list(queryset.live()[:2])
@@ -157,6 +171,7 @@ class APIKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         form = RotationForm(request.POST if "rotate" in request.POST else None)
         if not form.is_valid():
             return self._page(request, "rotate", {"title": _("Rotate an API key"), "api_key": api_key, "form": form})
+        mask_reports(request)
         made, key = api_key.rotate(timedelta(days=form.cleaned_data["days"]))
         self.log_change(request, api_key, "Rotated.")
         self.log_addition(request, made, "Made by rotation.")

@@ -9,6 +9,7 @@ from django.views.decorators.debug import sensitive_variables
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
+from rest_framework.views import APIView
 
 from ossn_messaging.exceptions import InvalidKey
 from ossn_messaging.masking import mask_reports, remember
@@ -60,7 +61,7 @@ class APIKeyAuthentication(BaseAuthentication):
         if not key:
             return None
         throttle = WrongKeyThrottle()
-        throttle.check(request)
+        throttle.check(request, APIView())
         try:
             return self.authenticate_credentials(key)
         except AuthenticationFailed:
@@ -82,7 +83,7 @@ class APIKeyAuthentication(BaseAuthentication):
     @sensitive_variables("key", "given", "data")
     def _given(self, request: Request) -> str | None:
         scheme, _space, key = get_authorization_header(request).decode("latin-1").partition(" ")
-        if scheme.lower() == self.keyword.lower():
+        if scheme.lower() == self.keyword.lower() and key.strip():
             return key.strip()
         data = request.data if isinstance(request.data, Mapping) else {}
         given = data.get(self.parameter) or request.query_params.get(self.parameter)

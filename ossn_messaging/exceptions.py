@@ -194,7 +194,7 @@ class TooManyRequests(SendFailed):
 
     def __init__(self, wait: float | None) -> None:
         super().__init__(wait)
-        self.headers = {"Retry-After": str(math.ceil(wait or 0))}
+        self.headers = {"Retry-After": str(max(1, math.ceil(wait or 0)))}
 
 
 class UnsupportedContentType(SendFailed):

@@ -116,10 +116,11 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
     def rotate(self, api_key: "APIKey", overlap: timedelta) -> "tuple[APIKey, str]":
         """Do what ``APIKey.rotate`` says."""
         with transaction.atomic(using=self._writer()):
-            if not self.live().filter(pk=api_key.pk).select_for_update().exists():
+            current = self.live().filter(pk=api_key.pk).select_for_update().first()
+            if current is None:
                 raise ValueError(_("The key has ended."))
-            made = self.create_key(api_key.name, api_key.scopes, api_key.users.all(), api_key.expires_at)
-            if api_key.is_restricted and not made[0].is_restricted:  # to users who are all gone
+            made = self.create_key(current.name, current.scopes, current.users.all(), current.expires_at)
+            if current.is_restricted and not made[0].is_restricted:  # to users who are all gone
                 made[0].is_restricted = True
                 made[0].save(update_fields=["is_restricted"])
             self.filter(pk=api_key.pk).end_by(timezone.now() + overlap)

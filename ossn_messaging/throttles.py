@@ -8,6 +8,8 @@ from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
 from ossn_messaging.conf import conf
+from ossn_messaging.exceptions import StoreFailed
+from ossn_messaging.users import MAX_ID
 
 
 class RateThrottle(SimpleRateThrottle):
@@ -29,6 +31,15 @@ class RateThrottle(SimpleRateThrottle):
     def key_for(self, ident: object) -> str:
         return self.cache_format % {"scope": self.scope, "ident": ident}
 
+    def check(self, request: Request, view: APIView) -> None:
+        """Raise ``Throttled`` where a limit is reached, and ``StoreFailed`` where the cache fails."""
+        try:
+            allowed = self.allow_request(request, view)
+        except Exception as error:  # each cache has its own
+            raise StoreFailed from error
+        if not allowed:
+            raise Throttled(self.wait())
+
 
 class KeyThrottle(RateThrottle):
     """Each API key."""
@@ -40,14 +51,17 @@ class KeyThrottle(RateThrottle):
 
 
 class SenderThrottle(RateThrottle):
-    """Each user in whose name requests are made, whatever the key."""
+    """Each user in whose name requests are made, whatever the key, if it may act as that user."""
 
     scope = "sender"
 
     def get_cache_key(self, request: Request, view: Any) -> str | None:
         """Return ``None``, which is not counted, where the request names no user."""
         sender = view.parameter("from").strip().lstrip("0")
-        return self.key_for(sender) if sender.isascii() and sender.isdigit() else None
+        if not (sender.isascii() and sender.isdigit() and len(sender) < len(str(MAX_ID))):
+            return None
+        api_key: Any = request.auth
+        return self.key_for(sender) if api_key.may_act_as(int(sender)) else None
 
 
 class WrongKeyThrottle(RateThrottle):
@@ -61,11 +75,6 @@ class WrongKeyThrottle(RateThrottle):
     def throttle_success(self) -> bool:
         """Count nothing yet: the key may be right."""
         return True
-
-    def check(self, request: Request) -> None:
-        """Raise ``Throttled`` where too many wrong keys came from the request's address."""
-        if not self.allow_request(request, APIView()):
-            raise Throttled(self.wait())
 
     def count(self) -> None:
         """Count a wrong key of the request that was checked."""

@@ -23,12 +23,18 @@ from ossn_messaging.authentication import APIKeyAuthentication
 from ossn_messaging.conf import conf
 from ossn_messaging.downloads import give_out
 from ossn_messaging.envelope import EnvelopeRenderer, NoNegotiation, failure, success
-from ossn_messaging.exceptions import AttachmentRefused, MessagingDisabled, MessagingError, ReadFailed
+from ossn_messaging.exceptions import (
+    AttachmentRefused,
+    BadIdempotencyKey,
+    MessagingDisabled,
+    MessagingError,
+    ReadFailed,
+)
 from ossn_messaging.managers import clean_text
 from ossn_messaging.models import APIKey, Attachment, Message
 from ossn_messaging.parsers import FormParser, JSONParser, MultiPartParser, query_of, take_chunked
 from ossn_messaging.serializers import kept_answer, repeated_object, sent_object, user_object
-from ossn_messaging.throttles import KeyThrottle, SenderThrottle
+from ossn_messaging.throttles import KeyThrottle, RateThrottle, SenderThrottle
 from ossn_messaging.users import find_pair
 
 CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
@@ -83,7 +89,7 @@ class Endpoint(EnvelopeView):
 
     authentication_classes = (APIKeyAuthentication,)
     permission_classes = (IsAuthenticated,)
-    throttle_classes = (KeyThrottle, SenderThrottle)
+    throttle_classes: Sequence[type[RateThrottle]] = (KeyThrottle, SenderThrottle)
     http_method_names = ["get", "post", "options"]
 
     given: MultiValueDict[str, Any]
@@ -104,6 +110,7 @@ class Endpoint(EnvelopeView):
         return [method for method in super().allowed_methods if method != "GET" or conf.ALLOW_GET]
 
     def perform_authentication(self, request: Request) -> None:
+        self.given = MultiValueDict()
         try:
             self.body = take_chunked(request._request)
             body = cast("MultiValueDict[str, Any]", request.data)
@@ -114,10 +121,15 @@ class Endpoint(EnvelopeView):
         super().perform_authentication(request)
 
     def check_permissions(self, request: Request) -> None:
-        """Make the checks 1 and 2 of the contract; only then is a body refused that can't be read."""
+        """Make the checks 1 and 2 of the contract; only after them is a body refused that can't be read."""
         super().check_permissions(request)
         if not conf.ENABLED:
             raise MessagingDisabled
+
+    def check_throttles(self, request: Request) -> None:
+        """Check the limits, one after the other: what one refuses does not count for the next."""
+        for throttle in self.throttle_classes:
+            throttle().check(request, self)
         if self.unreadable:
             raise self.unreadable
 
@@ -147,17 +159,26 @@ class MessageSend(Endpoint):
             idempotency_key=self.get_idempotency_key(request),
             answer=answer,
         )
-        if message.repeats:
+        if message.repeats and message.repeats.answer:  # none was kept of what the site's own code has sent
             response = success(request, repeated_object(message))
+        else:
+            response = success(request, sent_object(request, message, message_from, message_to))
+        if message.repeats:
             response["Idempotent-Replayed"] = "true"
-            return response
-        return success(request, sent_object(request, message, message_from, message_to))
+        return response
 
     get = post
 
     def get_idempotency_key(self, request: Request) -> str | None:
-        """Return the header ``Idempotency-Key``, bare or in quotes as the draft of its RFC has it, or the parameter."""
-        given = request.headers.get("Idempotency-Key", "").strip() or self.parameter("idempotency_key").strip()
+        """Return the header ``Idempotency-Key``, bare or in quotes as the draft of its RFC has it, or the parameter.
+
+        Raises ``BadIdempotencyKey`` where the header is not UTF-8.
+        """
+        header = request.headers.get("Idempotency-Key", "")
+        try:
+            given = header.encode("latin-1").decode().strip() or self.parameter("idempotency_key").strip()
+        except UnicodeError as error:
+            raise BadIdempotencyKey from error
         if len(given) > 1 and given.startswith('"') and given.endswith('"'):
             given = given[1:-1]
         return given or None
@@ -207,6 +228,9 @@ class AttachmentFile(EnvelopeView):
             _holder, api_key = APIKeyAuthentication().authenticate(request) or (None, None)
         except drf.AuthenticationFailed:
             api_key = None
+        if api_key:
+            request.auth = api_key
+            KeyThrottle().check(request, self)
         attachment = Attachment.objects.select_related("message").filter(pk=guid).first()
         if attachment is None or attachment.name != name or attachment.message.is_deleted:
             raise Http404

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -137,7 +137,7 @@ def test_scopes_and_users_are_edited(api: API, moderator: Client, stranger: User
     api_key.refresh_from_db()
     assert (api_key.scopes, list(api_key.users.all())) == (["send"], [stranger])
     assert "act as" in api.fails("200")
-    assert ">1<" in page(moderator, "apikey/")
+    assert ">1 user<" in page(moderator, "apikey/")
     stranger.delete()
     moderator.post(path, {"name": "renamed", "scopes": ["send"], "users": ""})
     assert "act as" in api.fails("200"), "whose users are gone acts as nobody"
@@ -174,6 +174,35 @@ def test_keys_are_rotated(api: API, moderator: Client) -> None:
     assert "Select one key" in rotate(moderator, *both)
     APIKey.objects.get(pk=api_key.pk).revoke()
     assert "Select one key" in rotate(moderator, api_key.pk)
+
+
+@pytest.mark.parametrize("permission", ["add", "change"])
+def test_rotation_takes_both_permissions(api: API, permission: str) -> None:
+    """It ends a key and makes another."""
+    clerk = User.objects.create_user("clerk", is_staff=True)
+    clerk.user_permissions.set(Permission.objects.filter(codename__in=["view_apikey", f"{permission}_apikey"]))
+    client = Client()
+    client.force_login(clerk)
+    rotate(client, APIKey.objects.get().pk, rotate="Rotate", days=0)
+    assert APIKey.objects.count() == 1
+    api.ok()
+
+
+def test_a_form_that_was_shown_before_revokes_nothing_back(
+    api: API, moderator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api_key = APIKey.objects.get()
+    monkeypatch.setattr("ossn_messaging.admin.APIKeyForm.clean", lambda form: api_key.revoke())
+    moderator.post(f"/admin/ossn_messaging/apikey/{api_key.pk}/change/", {"name": "renamed", "scopes": ["send"]})
+    api_key.refresh_from_db()
+    assert api_key.name == "renamed"
+    api.fails("106")
+
+
+def test_keys_are_not_deleted(api: API, moderator: Client) -> None:
+    number = APIKey.objects.get().pk
+    assert moderator.post(f"/admin/ossn_messaging/apikey/{number}/delete/", {"post": "yes"}).status_code == 403
+    assert "Delete selected" not in page(moderator, "apikey/")
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from ossn_messaging.authentication import KeyHolder
 from ossn_messaging.models import APIKey
-from tests.conftest import error_report
+from tests.conftest import API, error_report
 from tests.site import broken
 
 pytestmark = pytest.mark.django_db
@@ -104,6 +104,11 @@ def test_a_key_that_has_ended() -> None:
     assert api_key.revoked_at == ended_at
     with pytest.raises(ValueError, match="The key has ended"):
         api_key.rotate(timedelta(days=1))
+
+
+@pytest.mark.sends
+def test_an_empty_header_is_none(api: API) -> None:
+    assert api.send(headers={"Authorization": "Api-Key "})["code"] == "100"
 
 
 def test_every_key_is_looked_up_in_the_same_way() -> None:

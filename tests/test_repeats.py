@@ -183,6 +183,24 @@ def test_the_attachment_that_was_deleted_alone(api: API) -> None:
     assert without_time(again) == without_time(first)
 
 
+def test_what_the_sites_own_code_began(api: API) -> None:
+    """Of which no answer was kept."""
+    options: dict[str, Any] = {"sender": api.sender, "recipient": api.recipient, "idempotency_key": KEY}
+    message = Message.objects.send(text="Test", **options)
+    repeated, answer = send(api)
+    assert repeated
+    assert (answer["code"], answer["payload"]["id"], answer["payload"]["message"]) == ("100", message.pk, "Test")
+
+
+@pytest.mark.sends
+def test_a_header_beyond_ascii(api: API) -> None:
+    """It is the parameter's text in UTF-8."""
+    assert not send(api, "kà".encode().decode("latin-1"))[0]
+    assert not send(api, "kÅ".encode().decode("latin-1"))[0]
+    assert send(api, None, idempotency_key="kà")[0]
+    assert "not printable" in send(api, "k\xe0")[1]["message"]
+
+
 def test_from_the_sites_own_code(sender: User, recipient: User) -> None:
     options: dict[str, Any] = {"sender": sender, "recipient": recipient, "idempotency_key": KEY}
     first = Message.objects.send(text="x", **options)

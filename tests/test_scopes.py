@@ -121,6 +121,19 @@ def test_rotation(api: API, stranger: User) -> None:
     with_key(api, new).ok()
 
 
+def test_rotation_gives_what_the_key_may_do_now(api: API, stranger: User) -> None:
+    """And not what it could when it was read."""
+    api_key, _key = APIKey.objects.create_key("phone")
+    narrowed = APIKey.objects.get(pk=api_key.pk)
+    narrowed.scopes = ["read"]
+    narrowed.save()
+    narrowed.restrict_to([stranger])
+    stranger.delete()
+    made, new = api_key.rotate(timedelta(days=1))
+    assert (made.scopes, made.is_restricted) == (["read"], True)
+    assert "scope" in with_key(api, new).fails("200")
+
+
 def test_rotation_lengthens_no_life(api: API) -> None:
     soon = timezone.now() + timedelta(hours=1)
     first, _key = APIKey.objects.create_key("phone", expires_at=soon)

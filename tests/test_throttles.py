@@ -17,7 +17,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as NoRedis
 
 from ossn_messaging.models import APIKey, Message
-from tests.conftest import API, upload
+from tests.conftest import API, fetch, upload
 from tests.servers import absent
 
 REDIS = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379")
@@ -141,6 +141,48 @@ def test_the_address_of_a_client(
         api.client = Client(headers={"X-Forwarded-For": header} if header else {})
         refused.append(is_refused(api, api_key_token="wrong"))
     assert refused == [False, same]
+
+
+def test_what_one_limit_refuses_does_not_count_for_the_next(api: API, settings: Settings) -> None:
+    limit(settings, key="1/min", sender="2/min")
+    other = API(Client(), APIKey.objects.create_key("another")[1], api.sender, api.recipient)
+    assert [is_refused(one) for one in (api, api, api, other)] == [False, True, True, False]
+
+
+def test_nobody_uses_up_the_limit_of_a_user_it_may_not_act_as(api: API, stranger: User, settings: Settings) -> None:
+    limit(settings, sender="1/min")
+    bound = API(Client(), APIKey.objects.create_key("bound", users=[stranger])[1], api.sender, api.recipient)
+    assert not any(is_refused(bound) for _ in range(3))
+    assert not any(is_refused(api, from_="9" * 300) for _ in range(3))
+    assert not is_refused(api)
+
+
+def test_downloads_and_what_can_not_be_read_count_for_the_key(api: API, settings: Settings) -> None:
+    path = api.ok(attachment=upload("dummy.pdf"))["attachment_url"].partition("?")[0]
+    limit(settings, key="2/min")
+    headers = {"Authorization": f"Api-Key {api.key}"}
+    broken: dict[str, Any] = {"data": b"{", "content_type": "application/json", "headers": headers}
+    assert fetch(api.client, path, headers=headers)[0].status_code == 200
+    assert api.client.post("/api/v2.0/message/send", **broken).status_code == 200
+    for response in (api.client.get(path, headers=headers), api.client.post("/api/v2.0/message/send", **broken)):
+        api.read(response, 429)
+
+
+def test_a_cache_that_fails(api: API, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise OSError("the cache is gone")
+
+    limit(settings, key="10/min")
+    monkeypatch.setattr(type(cache._connections[cache._alias]), "get", fail)  # type: ignore[attr-defined]
+    assert api.send(status=503)["code"] == "200"
+    assert not Message.objects.exists()
+
+
+def test_a_limit_that_was_lowered(api: API, settings: Settings) -> None:
+    limit(settings, key="5/min")
+    assert not any(is_refused(api) for _ in range(3))
+    limit(settings, key="2/min")
+    assert is_refused(api), "with a Retry-After above 0"
 
 
 def test_servers_share_a_limit_by_their_cache(api: API, settings: Settings, request: pytest.FixtureRequest) -> None:

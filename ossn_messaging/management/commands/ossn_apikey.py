@@ -176,7 +176,7 @@ class Command(BaseCommand):
     def _rotate(self, name: str, overlap: str, **options: Any) -> None:
         span, expires_at = _span("--overlap", overlap), _expiry(options["expires"])
         with transaction.atomic(using=_writer()):
-            keys = _named(name)
+            keys = _named(name, lock=True)
             ends_at = timezone.now() + span
             api_key, key = max(keys, key=lambda one: (one.created_at, one.pk)).rotate(span)
             if expires_at:
@@ -265,12 +265,16 @@ def _keys() -> APIKeyQuerySet:
     return keys
 
 
-def _named(name: str, key_id: int | None = None, *, ended: bool = False) -> list[APIKey]:
+def _named(name: str, key_id: int | None = None, *, ended: bool = False, lock: bool = False) -> list[APIKey]:
     """Return the live keys of this name by their ids, with ``ended`` those that have ended as well.
+
+    With ``lock``, whoever else asks so waits for the end of the transaction.
 
     The name is compared here: MariaDB takes more names for equal. Raises ``CommandError`` where there are none.
     """
     keys = _keys() if ended else _keys().live()
+    if lock:
+        keys = keys.select_for_update()
     found = [key for key in keys.filter(name=name).order_by("pk") if key.name == name and key_id in (None, key.pk)]
     if not found:
         what = "key" if ended else "live key"
