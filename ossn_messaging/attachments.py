@@ -1,10 +1,12 @@
 """Which uploads are taken as attachments, judged by their content, and what of them is kept."""
 
+import errno
 import hashlib
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import SEEK_END
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -14,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ossn_messaging import docx, pdf, pictures
 from ossn_messaging.conf import conf
-from ossn_messaging.exceptions import AttachmentRefused, AttachmentTooLarge
+from ossn_messaging.exceptions import AttachmentRefused, AttachmentTooLarge, StoreFailed
 from ossn_messaging.kinds import BY_EXTENSION, DOCX
 from ossn_messaging.uploads import spool
 
@@ -33,6 +35,9 @@ class Accepted:
     """SHA-256 of ``file``, in hexadecimal."""
 
 
+DISK_FAILURES = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
+"""What is no fault of the file."""
+
 UNWANTED = {"Cc", "Cs", "Zl", "Zp"}
 """The categories of Unicode that hold control characters, lone surrogates and line breaks."""
 
@@ -47,7 +52,7 @@ def clean_name(name: str) -> str:
 def accepted(upload: "File[Any]") -> Iterator[Accepted]:
     """Judge an upload by the rules of the contract, "Attachment", and give it out ready to be stored.
 
-    Raises ``AttachmentRefused`` or ``AttachmentTooLarge``.
+    Raises ``AttachmentRefused`` or ``AttachmentTooLarge``, and ``StoreFailed`` where the disk fails on which it waits.
     """
     name = clean_name(upload.name or "")
     stem, _dot, extension = name.rpartition(".")
@@ -68,11 +73,14 @@ def accepted(upload: "File[Any]") -> Iterator[Accepted]:
             else:
                 pdf.check(upload)
         except ValueError as error:
+            if getattr(error.__cause__, "errno", None) in DISK_FAILURES:
+                raise StoreFailed from error
             raise AttachmentRefused(_("the attachment's content is not what its file name says")) from error
         kept = cleaned if kind.is_image else upload
-        size, digest = measured(File(kept))
-        file = UploadedFile(kept, name, kind.content_type, size)
+        file = UploadedFile(kept, name, kind.content_type, kept.seek(0, SEEK_END))
         _validate(file)
+        file.size, digest = measured(file)
+        file.seek(0)
         yield Accepted(file, extension, digest)
 
 
@@ -94,4 +102,3 @@ def _validate(file: "UploadedFile[Any]") -> None:
             validate(file)
         except ValidationError as error:
             raise AttachmentRefused("; ".join(error.messages)) from error
-    file.seek(0)

@@ -3,13 +3,12 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Protocol, TypeVar
 
 from django.core.files.base import File
 from django.db import router
-from django.utils import timezone
 
 from ossn_messaging.models import Attachment
 from ossn_messaging.storage import Listed, attachment_storage, list_files
@@ -19,6 +18,7 @@ T = TypeVar("T")
 MISSING, ORPHANED, WRONG_SIZE, WRONG_DIGEST = PROBLEMS = "missing", "orphaned", "wrong size", "wrong SHA-256"
 ORPHAN_MIN_AGE = timedelta(hours=1)
 """How old a file without a row must be to be removed: before, its row may still be on its way."""
+DELETED = "deleted"
 BATCH = 500
 
 
@@ -61,8 +61,7 @@ class Audit:
 
     def _check_files(self, batch: list[Listed]) -> Iterator[Finding]:
         self.files += len(batch)
-        names = [listed.name for listed in batch]
-        rows = {row.file.name: row for row in self.attachments.filter(file__in=names)}
+        rows = self._rows(batch)
         for listed in batch:
             row = rows.get(listed.name)
             if row is None:
@@ -72,13 +71,24 @@ class Audit:
             if listed.size != row.size:
                 yield Finding(WRONG_SIZE, listed.name, row.pk, f"{listed.size} bytes, not {row.size}")
 
+    def _rows(self, files: list[Listed]) -> dict[str | None, Attachment]:
+        """Return the attachments of ``files`` by name; a name that is no text has none."""
+        names = [file.name for file in files if file.name.isprintable()]
+        return {row.file.name: row for row in self.attachments.filter(file__in=names)}
+
     def _check_row(self, attachment: Attachment) -> Iterator[Finding]:
         self.rows += 1
         name = str(attachment.file.name)
-        if attachment.pk not in self.seen and not self.storage.exists(name):
+        there, digest = attachment.pk in self.seen or self.storage.exists(name), attachment.digest
+        try:
+            if there and self.digests:
+                digest = self._digest(name)
+        except FileNotFoundError:
+            there = False
+        if not there:
             if self.attachments.filter(pk=attachment.pk).exists():  # and has not been deleted meanwhile
                 yield Finding(MISSING, name, attachment.pk, f"{attachment.name}, {attachment.size} bytes")
-        elif self.digests and (digest := self._digest(name)) != attachment.digest:
+        elif digest != attachment.digest:
             yield Finding(WRONG_DIGEST, name, attachment.pk, f"{digest}, not {attachment.digest}")
 
     def _digest(self, name: str) -> str:
@@ -88,11 +98,14 @@ class Audit:
                 digest.update(block)
         return digest.hexdigest()
 
-    def delete_orphan(self, orphan: Listed) -> bool:
-        """Remove a file that was found without a row if it is old enough, and return whether it was."""
-        if timezone.now() - orphan.modified_at < ORPHAN_MIN_AGE:
-            return False
-        if self.attachments.filter(file=orphan.name).exists():
-            return False
-        self.storage.delete(orphan.name)
-        return True
+    def delete_orphan(self, orphan: Listed) -> str:
+        """Remove a file that was found without a row if it is old enough, and return what came of it."""
+        if datetime.now(UTC) - orphan.modified_at < ORPHAN_MIN_AGE:
+            return ""
+        if self._rows([orphan]):
+            return "it has one now"
+        try:
+            self.storage.delete(orphan.name)
+        except Exception as error:  # each storage has its own; the others may go
+            return f"could not be deleted: {error!r}"
+        return DELETED

@@ -7,6 +7,7 @@ from django.db.models import Count
 from django.utils import timezone
 
 from ossn_messaging.models import APIKey
+from ossn_messaging.tables import printable
 
 TITLES = ("id", "name", "scopes", "users", "created", "expires", "revoked", "last used")
 
@@ -77,8 +78,3 @@ def details(fields: dict[str, Any]) -> list[tuple[str, ...]]:
             for user in fields["users"]
         ),
     ]
-
-
-def printable(text: str) -> str:
-    """Return ``text`` in such a way that it can't move a terminal's cursor."""
-    return text if text.isprintable() else ascii(text)

@@ -1,22 +1,24 @@
 """How a file is given out to one who may have it: by nginx, by S3, or from here, whole or in part."""
 
 import re
+from collections.abc import AsyncIterator
 from typing import IO, Any
 from urllib.parse import quote
 
+from asgiref.sync import sync_to_async
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils.cache import get_conditional_response
 from django.utils.http import content_disposition_header, http_date
 
 from ossn_messaging.conf import conf
-from ossn_messaging.exceptions import PreconditionFailed, RangeNotSatisfiable
+from ossn_messaging.exceptions import PreconditionFailed, RangeNotSatisfiable, ReadFailed
 from ossn_messaging.models import Attachment
 from ossn_messaging.storage import LocalAttachmentStorage
 
 PRESIGNED_MAX_AGE = 60
 """In seconds, how long a URL of S3 opens a file."""
 BLOCK_SIZE = 64 * 1024
-RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII | re.IGNORECASE)
+RANGE = re.compile(r"bytes=(\d{0,1000})-(\d{0,1000})", re.ASCII | re.IGNORECASE)
 """A header of one range (RFC 9110, 14.1.2). Of several ranges the whole file is the answer, as it may be."""
 
 
@@ -75,10 +77,13 @@ def _from_here(request: HttpRequest, attachment: Attachment) -> HttpResponseBase
         return described
     wanted = _range(request, headers, attachment.size)
     file: Any = attachment.file.open()
+    if file.size != attachment.size:
+        file.close()
+        raise ReadFailed
     if wanted is None or not file.seekable():
-        response = FileResponse(file)
+        response = Streamed(file)
     else:
-        response = FileResponse(Part(file, wanted), status=206)
+        response = Streamed(Part(file, wanted), status=206)
         headers |= {
             "Content-Range": f"bytes {wanted.start}-{wanted.stop - 1}/{attachment.size}",
             "Content-Length": str(len(wanted)),
@@ -109,6 +114,19 @@ def _range(request: HttpRequest, headers: dict[str, str], size: int) -> range | 
     if start >= stop:
         raise RangeNotSatisfiable(size)
     return range(start, stop)
+
+
+class Streamed(FileResponse):
+    """Under ASGI too it is sent block by block; Django would first read all of it into memory."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self.file_to_stream is None:  # a middleware has put something else in its place
+            async for part in super().__aiter__():
+                yield part
+            return
+        read = sync_to_async(self.file_to_stream.read)
+        while block := await read(self.block_size):
+            yield block
 
 
 class Part:

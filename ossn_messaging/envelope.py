@@ -9,6 +9,7 @@ from typing import Any
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import Error as DatabaseAPIError
 from django.http import Http404, HttpRequest
+from django.utils.encoding import iri_to_uri
 from rest_framework import exceptions as drf
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import BaseRenderer
@@ -59,7 +60,7 @@ def failure(request: HttpRequest, exception: Exception) -> Response:
 def _log(request: HttpRequest, error: exceptions.MessagingError, cause: Exception) -> None:
     """Log a failure with its traceback as text: reports made from ``exc_info`` show the variables of every frame."""
     trace = "".join(traceback.format_exception(cause))
-    what = (request.method, request.path, error)
+    what = (request.method, iri_to_uri(request.path), error)
     logger.handle(
         logger.makeRecord(logger.name, logging.ERROR, __file__, 0, "%s %s: %s", what, exc_info=None, sinfo=trace)
     )

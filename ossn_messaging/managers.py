@@ -224,9 +224,11 @@ class AttachmentManager(models.Manager["Attachment"]):
         name = f"{FOLDER}/{secrets.token_hex(16)}.{accepted.extension}"
         try:
             name = attachment_storage().save(name, accepted.file)
-        except Exception as error:
+        except BaseException as error:
             discard(name)
-            raise StoreFailed from error
+            if isinstance(error, Exception):
+                raise StoreFailed from error
+            raise  # the server is told to stop
         stored = StoredFile(name, accepted)
         try:
             yield stored

@@ -24,7 +24,7 @@ from rest_framework.request import Request
 
 from ossn_messaging.attachments import clean_name
 from ossn_messaging.exceptions import LengthRequired, RequestTooLarge
-from ossn_messaging.uploads import SPOOL_SIZE, LimitedUploadHandler, max_body_size, spool
+from ossn_messaging.uploads import SPOOL_SIZE, LimitedUploadHandler, max_body_size, spool, write
 
 Context = Mapping[str, Any]
 
@@ -36,7 +36,8 @@ def take_chunked(request: HttpRequest) -> IO[bytes] | None:
     """Make a body that came in chunks one whose length is known; Django would take it for empty.
 
     Returns a file for the caller to close, where one was needed. Raises ``RequestTooLarge`` over ``max_body_size()``,
-    ``ParseError`` where it ends too early, and ``LengthRequired`` where the server does not tell its end.
+    ``ParseError`` where it ends too early, ``LengthRequired`` where the server does not tell its end, and
+    ``StoreFailed`` where the disk fails on which it waits.
     """
     if request.META.get("CONTENT_LENGTH"):
         return None
@@ -52,18 +53,25 @@ def take_chunked(request: HttpRequest) -> IO[bytes] | None:
     max_size = max_body_size()
     body = spool()
     try:
-        while chunk := request.META["wsgi.input"].read(min(SPOOL_SIZE, max_size + 1 - body.tell())):
-            body.write(chunk)
-    except Exception as error:  # each server has its own exceptions for what is no chunk
+        while chunk := _read_chunk(request, min(SPOOL_SIZE, max_size + 1 - body.tell())):
+            write(body, chunk)
+        if body.tell() > max_size:
+            raise RequestTooLarge
+    except BaseException:
         body.close()
-        raise ParseError from error
-    if body.tell() > max_size:
-        body.close()
-        raise RequestTooLarge
+        raise
     request.META["CONTENT_LENGTH"] = str(body.tell())
     body.seek(0)
     request._stream = cast("Any", body)
     return body
+
+
+def _read_chunk(request: HttpRequest, size: int) -> bytes:
+    try:
+        chunk: bytes = request.META["wsgi.input"].read(size)
+    except Exception as error:  # each server has its own exceptions for what is no chunk
+        raise ParseError from error
+    return chunk
 
 
 def query_of(request: HttpRequest) -> QueryDict:
@@ -159,9 +167,15 @@ class MultiPartParser(BaseParser):
         try:
             media_type, semicolon, rest = request.META["CONTENT_TYPE"].partition(";")
             meta = {**request.META, "CONTENT_TYPE": f"{media_type.lower()}{semicolon}{rest}"}
-            return DataAndFiles(*_ExactMultiPartParser(meta, stream).parse())
+            return DataAndFiles(*_ExactMultiPartParser(meta, stream, _named_outside(request)).parse())
         except (MultiPartParserError, UnicodeError, TooManyFieldsSent, TooManyFilesSent, UnreadablePostError) as error:
             raise ParseError from error
+
+
+def _named_outside(request: Request) -> set[str]:
+    """Return which parameters a request has outside its body."""
+    key = {"api_key_token"} if "Authorization" in request.headers else set()
+    return key | {name for name, _values in query_of(request._request).lists()}
 
 
 class _ExactMultiPartParser(DjangoMultiPartParser):
@@ -170,7 +184,8 @@ class _ExactMultiPartParser(DjangoMultiPartParser):
     It reads texts as Latin-1, which keeps their bytes, for Django's decoding puts U+FFFD for what it can't read.
     """
 
-    def __init__(self, meta: dict[str, Any], stream: IO[bytes]) -> None:
+    def __init__(self, meta: dict[str, Any], stream: IO[bytes], known: set[str]) -> None:
+        self.known = known
         self.handler = LimitedUploadHandler()
         self.delimiters = _DelimiterCounter(stream)
         super().__init__(meta, self.delimiters, [self.handler], "latin-1")  # type: ignore[arg-type]
@@ -188,7 +203,7 @@ class _ExactMultiPartParser(DjangoMultiPartParser):
     ) -> tuple[QueryDict, MultiValueDict[str, Any]]:
         taken = sum(len(values) for source in (post, files) for _name, values in source.lists())
         if self.handler.stopped:
-            if not set(post) >= TEXTS:  # they may follow the file, and what they say is not known
+            if not self.known | set(post) >= TEXTS:  # they may follow the file, and what they say is not known
                 raise RequestTooLarge
             files.appendlist(self.handler.field_name, self.handler.file_complete(self.handler.size))
         elif not self.delimiters.closed or taken != self.delimiters.count - 1:

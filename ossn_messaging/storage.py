@@ -1,5 +1,6 @@
 """Where attachments are kept: the storage that ``STORAGES["ossn_messaging"]`` names, else a private local folder."""
 
+import errno
 import logging
 import os
 import secrets
@@ -43,6 +44,10 @@ def discard(name: str) -> None:
         logger.exception("The file %s could not be removed from its storage.", name)
 
 
+NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+"""What a disk says on which a file has one name only."""
+
+
 @dataclass(frozen=True)
 class Listed:
     """A file that is on a storage, whether it has a row or not."""
@@ -67,8 +72,11 @@ def list_files(storage: Storage, folder: str = FOLDER) -> Iterator[Listed]:
         return
     for name in files:
         path = f"{folder}/{name}"
-        modified_at = storage.get_modified_time(path)
-        yield Listed(path, storage.size(path), modified_at if modified_at.tzinfo else modified_at.astimezone(UTC))
+        try:
+            size, modified_at = storage.size(path), storage.get_modified_time(path)
+        except FileNotFoundError:  # removed meanwhile
+            continue
+        yield Listed(path, size, modified_at if modified_at.tzinfo else modified_at.astimezone(UTC))
     for name in folders:
         yield from list_files(storage, f"{folder}/{name}")
 
@@ -106,7 +114,7 @@ class LocalAttachmentStorage(FileSystemStorage):
 
     def list_files(self, folder: str) -> Iterator[Listed]:
         """Yield the files in a folder and those below it, the unfinished among them."""
-        for parent, _folders, files in os.walk(self.path(folder)):
+        for parent, _folders, files in os.walk(self.path(folder), onerror=_unless_gone):
             for name in files:
                 path = Path(parent, name)
                 try:
@@ -129,11 +137,26 @@ class LocalAttachmentStorage(FileSystemStorage):
                     file.write(chunk)
                 file.flush()
                 os.fsync(file.fileno())
-            os.rename(unfinished, path)
+            name = self._place(unfinished, name)
+            unfinished.unlink(missing_ok=True)
             self._sync_folder(path.parent)
         finally:
             unfinished.unlink(missing_ok=True)
         return name
+
+    def _place(self, unfinished: Path, name: str) -> str:
+        """Give a finished file its name, or another where that has been taken meanwhile, and return it."""
+        while True:
+            try:
+                os.link(unfinished, self.path(name))  # a rename would take the place of another file
+            except FileExistsError:
+                name = self.get_available_name(name)
+                continue
+            except OSError as error:
+                if error.errno not in NO_LINKS:
+                    raise
+                os.rename(unfinished, self.path(name))
+            return name
 
     def _make_folder(self, folder: Path) -> None:
         """Make ``folder`` and those above it, each of them private and itself on the disk."""
@@ -149,6 +172,11 @@ class LocalAttachmentStorage(FileSystemStorage):
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 
+def printable(text: str) -> str:
+    """Return ``text`` in such a way that it can't move a terminal's cursor."""
+    return text if text.isprintable() else ascii(text)
+
+
 def lines_of(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Yield the lines of a table, its columns as wide as they must be."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

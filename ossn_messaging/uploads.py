@@ -21,6 +21,14 @@ def spool() -> IO[bytes]:
     return tempfile.SpooledTemporaryFile(max_size=SPOOL_SIZE, dir=settings.FILE_UPLOAD_TEMP_DIR)
 
 
+def write(file: IO[bytes], data: bytes) -> None:
+    """Write to a temporary file; raises ``StoreFailed`` where the disk fails."""
+    try:
+        file.write(data)
+    except OSError as error:
+        raise StoreFailed from error
+
+
 def max_body_size() -> int:
     """Return how many bytes of a body are read."""
     return conf.ATTACHMENT_MAX_SIZE + BODY_OVERHEAD
@@ -58,10 +66,7 @@ class LimitedUploadHandler(FileUploadHandler):
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         kept = raw_data[: self.room]
-        try:
-            self.file.write(kept)
-        except OSError as error:
-            raise StoreFailed from error
+        write(self.file, kept)
         self.size += len(kept)
         self.room -= len(kept)
         self.stopped = self.is_long and not self.room

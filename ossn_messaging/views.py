@@ -5,7 +5,7 @@ from typing import IO, Any, cast
 
 from django.core.files.base import File
 from django.db import Error as DatabaseAPIError
-from django.db import connections, transaction
+from django.db import connections, router, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.datastructures import MultiValueDict
 from django.utils.decorators import method_decorator
@@ -231,7 +231,9 @@ class AttachmentFile(EnvelopeView):
         if api_key:
             request.auth = api_key
             KeyThrottle().check(request, self)
-        attachment = Attachment.objects.select_related("message").filter(pk=guid).first()
+        # A copy of the database might not know yet that a message was deleted.
+        attachments = Attachment.objects.select_related("message").using(router.db_for_write(Attachment))
+        attachment = attachments.filter(pk=guid).first()
         if attachment is None or attachment.name != name or attachment.message.is_deleted:
             raise Http404
         if (

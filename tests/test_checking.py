@@ -130,7 +130,7 @@ def test_a_row_that_comes_meanwhile(api: API, file: Path, orphan: Path) -> None:
     (finding,) = audit.findings()
     Attachment.objects.update(file=name(orphan))
     assert finding.orphan
-    assert not audit.delete_orphan(finding.orphan)
+    assert audit.delete_orphan(finding.orphan) == "it has one now"
     assert orphan.exists()
 
 
@@ -153,8 +153,51 @@ def test_a_message_that_comes_or_goes_meanwhile(api: API, file: Path) -> None:
                 Message.objects.filter(attachment__file=name(file)).delete()
             yield step
 
-    file.unlink()
-    assert list(Audit(digests=False, progress=delete_first).findings()) == []
+    assert list(Audit(digests=True, progress=delete_first).findings()) == []
+
+
+def test_what_can_not_be_removed_or_read(file: Path, orphan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All else is told, and done."""
+
+    def fail(*args: Any) -> None:
+        raise PermissionError("not yours")
+
+    age(orphan, HOUR * 2)
+    monkeypatch.setattr(type(attachment_storage()), "delete", fail)
+    status, (_head, line, summary) = check("--delete-orphans")
+    assert (status, summary[-11:]) == (1, "; 0 deleted")
+    assert line.endswith("could not be deleted: PermissionError('not yours')")
+    monkeypatch.setattr(type(attachment_storage()), "open", fail)
+    status, (_head, line, _summary) = check("--digest")
+    assert (status, line.split()[0]) == (2, "orphaned")
+
+
+def test_a_name_that_is_no_text(file: Path) -> None:
+    if file.parts[-3] != "ossn_attachments":
+        return  # S3 has no such names
+    os.rename(file, os.fsencode(file.parent) + b"/\xff\x1b[2J.pdf")
+    status, (_head, orphaned, missing, _summary) = check()
+    assert status == 1
+    assert orphaned.startswith("orphaned  'attachment/\\udcff\\x1b[2J.pdf'")
+    assert missing.startswith("missing")
+
+
+def test_a_folder_that_can_not_be_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if file.parts[-3] != "ossn_attachments":
+        return
+
+    def fail(*args: Any) -> None:
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(os, "scandir", fail)
+    with pytest.raises(CommandError, match="not yours"):
+        call_command("ossn_attachments", "check", stdout=StringIO())
+
+
+def test_without_time_zones(file: Path, orphan: Path, settings: Settings) -> None:
+    settings.USE_TZ = False
+    age(orphan, HOUR + 60)
+    assert check("--delete-orphans")[1][-1].endswith("; 1 deleted")
 
 
 def test_more_files_than_are_asked_for_at_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

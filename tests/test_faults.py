@@ -112,7 +112,7 @@ def test_a_commit_of_which_nothing_is_known(
     assert "it stays on its storage" in caplog.text
 
 
-@pytest.mark.parametrize("call", ["mkdir", "open", "fsync", "rename"])
+@pytest.mark.parametrize("call", ["mkdir", "open", "fsync", "link"])
 def test_a_disk_that_fails(
     api: API, call: str, attachments_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

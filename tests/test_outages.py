@@ -19,13 +19,15 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.core.signals import request_finished
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
+from PIL import Image
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from ossn_messaging import s3 as s3_module
+from ossn_messaging.exceptions import StoreFailed
 from ossn_messaging.models import Attachment, Conversation, Message
 from tests.conftest import API, SEND, files_in, keep_attachments_in, keep_attachments_in_s3, upload
-from tests.files import pdf
+from tests.files import pdf, picture
 from tests.servers import HOST, SECONDS, S3Server, s3_server, wait_until
 
 SIZE = 8 * 1024 * 1024
@@ -143,6 +145,28 @@ def test_the_disk_for_uploads_is_full(
     assert os.statvfs(small_disk).f_bfree == os.statvfs(small_disk).f_blocks
 
 
+def test_the_disk_is_full_on_which_a_picture_waits(api: API, settings: Settings, small_disk: Path) -> None:
+    """It is no fault of the picture."""
+    noise = Image.frombytes("RGB", (700, 700), os.urandom(3 * 700 * 700))
+    sent = upload("a.png", picture("PNG", noise))
+    settings.FILE_UPLOAD_TEMP_DIR = small_disk
+    with pytest.raises(StoreFailed):
+        Message.objects.send(sender=api.sender, recipient=api.recipient, text="x", upload=sent)
+    assert nothing_was_sent()
+
+
+def test_the_disk_is_full_on_which_a_body_in_chunks_waits(api: API, settings: Settings, small_disk: Path) -> None:
+    settings.FILE_UPLOAD_TEMP_DIR = small_disk
+    body = encode_multipart(BOUNDARY, api.fields(attachment=large()))
+    environ: dict[str, Any] = {
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.input_terminated": True,
+        "CONTENT_LENGTH": "",
+        "HTTP_TRANSFER_ENCODING": "chunked",
+    }
+    api.read(api.client.generic("POST", SEND, b"-", MULTIPART_CONTENT, **environ), 503)
+
+
 @pytest.fixture
 def uploads(settings: Settings, tmp_path: Path) -> Path:
     """Where a file waits while it arrives."""
@@ -201,12 +225,14 @@ class Endless(io.RawIOBase):
         return data.ljust(size, b"x")
 
 
-def endless(api: API, **changes: Any) -> tuple[Endless, dict[str, Any], int]:
+def endless(
+    api: API, sent_headers: dict[str, str] | None = None, query: str = "", **changes: Any
+) -> tuple[Endless, dict[str, Any], int]:
     """Send a request with a file of 10 GB, and return what of it was read, the answer and its status."""
     body = encode_multipart(BOUNDARY, api.fields(**changes, attachment=upload("dummy.pdf")))
     stream = Endless(body[: body.index(b"%PDF")])
     environ: dict[str, Any] = {"wsgi.input": stream, "CONTENT_LENGTH": str(10**10)}
-    response = api.client.generic("POST", SEND, b"-", MULTIPART_CONTENT, **environ)
+    response = api.client.generic("POST", f"{SEND}?{query}", b"-", MULTIPART_CONTENT, headers=sent_headers, **environ)
     return stream, json.loads(response.content), response.status_code
 
 
@@ -220,10 +246,18 @@ def test_a_file_that_is_too_large_is_not_received_to_its_end(api: API, settings:
     assert nothing_was_sent()
 
 
+def test_parameters_outside_the_body_are_known(api: API, settings: Settings) -> None:
+    settings.OSSN_MESSAGING = {"ATTACHMENT_MAX_SIZE": 1000}
+    _stream, answer, status = endless(api, {"Authorization": f"Api-Key {api.key}"}, api_key_token=None)
+    assert (status, "too large" in answer["message"]) == (200, True)
+    _stream, answer, status = endless(api, query="from=999999", from_=None)
+    assert (status, answer["code"]) == (200, "103")
+
+
 def test_the_order_of_checks_holds_when_the_reading_stops(api: API, settings: Settings) -> None:
     settings.OSSN_MESSAGING = {"ATTACHMENT_MAX_SIZE": 1000}
     for changes, code in (({"api_key_token": "wrong"}, "106"), ({"message": " "}, "106"), ({"to": "999"}, "103")):
-        _stream, answer, status = endless(api, **changes)
+        _stream, answer, status = endless(api, None, "", **changes)
         assert (status, answer["code"]) == (200, code), changes
 
 
@@ -231,7 +265,7 @@ def test_what_was_not_read_is_not_said_to_be_missing(api: API, settings: Setting
     """A parameter may follow the file."""
     settings.OSSN_MESSAGING = {"ATTACHMENT_MAX_SIZE": 1000}
     for missing in ("api_key_token", "from", "to", "message"):
-        _stream, answer, status = endless(api, **{missing: None})
+        _stream, answer, status = endless(api, None, "", **{missing: None})
         assert (status, answer["code"]) == (413, "200")
 
 

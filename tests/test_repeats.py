@@ -231,7 +231,6 @@ def test_two_at_once(api: API, attachments_folder: Path, monkeypatch: pytest.Mon
     assert str(Sending.objects.get()).startswith("sending ")
 
 
-@everywhere
 @pytest.mark.django_db(transaction=True)
 def test_fifty_clients_at_once(api: API, attachments_folder: Path) -> None:
     """One row and one file; each of the others gets the first's answer, or is told to try again."""

@@ -1,9 +1,12 @@
 """Where attachments are kept."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -65,6 +68,44 @@ def test_a_file_never_takes_anothers_place(tmp_path: Path) -> None:
     assert len(names) == len(files_in(tmp_path)) == 3
 
 
+def test_names_never_collide(tmp_path: Path) -> None:
+    """Though many savers ask for one name at once."""
+    start = Barrier(8)
+
+    def save(number: int) -> str:
+        start.wait()
+        return LocalAttachmentStorage().save("attachment/a.pdf", ContentFile(b"%d" % number))
+
+    with ThreadPoolExecutor(8) as pool:
+        names = list(pool.map(save, range(8)))
+    contents = [(tmp_path / "ossn_attachments" / name).read_bytes() for name in names]
+    assert contents == [b"%d" % number for number in range(8)]
+    assert len(files_in(tmp_path)) == 8
+
+
+def test_a_name_that_is_taken_at_the_last_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = os.link
+
+    def late(source: Path, target: str) -> None:
+        if not Path(target).exists() and Path(target).name == "a.pdf":
+            Path(target).write_bytes(b"another's")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    name = LocalAttachmentStorage().save("attachment/a.pdf", ContentFile(PDF))
+    assert name != "attachment/a.pdf"
+    assert sorted(file.read_bytes() for file in files_in(tmp_path)) == [PDF, b"another's"]
+
+
+def test_a_disk_without_hard_links(api: API, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*args: Any) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    url = api.ok(attachment=upload("dummy.pdf"))["attachment_url"]
+    assert fetch(api.client, url)[1] == PDF
+
+
 def test_a_file_is_never_seen_before_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[tuple[bool, list[str]]] = []
     fsync = os.fsync
@@ -120,7 +161,7 @@ def test_a_file_that_goes_while_it_is_listed(
 ) -> None:
     payload = api.ok(attachment=upload("dummy.pdf"))
     (file,) = files_in(attachments_folder)
-    monkeypatch.setattr(os, "walk", lambda top: [(str(attachments_folder), [], ["gone.pdf", file.name])])
+    monkeypatch.setattr(os, "walk", lambda top, **options: [(str(attachments_folder), [], ["gone.pdf", file.name])])
     assert [listed.name for listed in storage.list_files(attachment_storage())] == [payload["file:attachment"]]
 
 

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from ossn_messaging.audit import PROBLEMS, Audit, Finding
-from ossn_messaging.tables import lines_of
+from ossn_messaging.audit import DELETED, PROBLEMS, Audit, Finding
+from ossn_messaging.tables import lines_of, printable
 
 T = TypeVar("T")
 
@@ -29,14 +29,15 @@ class Command(BaseCommand):
         audit = Audit(digests=digest, progress=partial(self._progress, silent=verbosity == 0))
         count: Counter[str] = Counter()
         rows: list[tuple[str, ...]] = [("problem", "file", "row", "")]
+        failure: Exception | None = None
         try:
             for finding in audit.findings():
                 count[finding.problem] += 1
-                deleted = bool(delete_orphans and finding.orphan and audit.delete_orphan(finding.orphan))
-                count["deleted"] += deleted
-                rows.append(self._row(finding, deleted))
-        except Exception as error:
-            raise CommandError(f"The storage could not be compared: {error!r}", returncode=2) from error
+                done = audit.delete_orphan(finding.orphan) if delete_orphans and finding.orphan else ""
+                count["deleted"] += done == DELETED
+                rows.append(self._row(finding, done))
+        except Exception as error:  # each storage has its own; what was found until then is told
+            failure = error
         if len(rows) > 1:
             self.stdout.writelines(f"{line}\n" for line in lines_of(rows))
         self.stdout.write(
@@ -44,6 +45,8 @@ class Command(BaseCommand):
             + ", ".join(f"{count[problem]} {problem}" for problem in PROBLEMS)
             + (f"; {count['deleted']} deleted" if delete_orphans else "")
         )
+        if failure:
+            raise CommandError(f"The storage could not be compared: {failure!r}", returncode=2) from failure
         if len(rows) > 1:
             raise CommandError("Rows and files differ.")
 
@@ -51,6 +54,6 @@ class Command(BaseCommand):
         """Show a bar, on a terminal alone."""
         return tqdm(steps, what, total, unit=f" {what}", leave=False, disable=silent or None)
 
-    def _row(self, finding: Finding, deleted: bool) -> tuple[str, ...]:
+    def _row(self, finding: Finding, done: str) -> tuple[str, ...]:
         row = "" if finding.attachment_id is None else str(finding.attachment_id)
-        return finding.problem, finding.file, row, f"{finding.detail}{', deleted' if deleted else ''}"
+        return finding.problem, printable(finding.file), row, ", ".join(filter(None, [finding.detail, done]))
