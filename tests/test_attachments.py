@@ -1,8 +1,10 @@
 """Which files are taken, and what of a picture is kept."""
 
 import io
+import struct
 import sys
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from PIL import Image
 
 from ossn_messaging.attachments import accepted
 from ossn_messaging.exceptions import AttachmentRefused
+from ossn_messaging.pictures.png import chunks
 from tests.files import (
     ICC,
     PAGE,
@@ -22,6 +25,7 @@ from tests.files import (
     kept,
     picture,
     png,
+    png_chunk,
     text_chunks,
 )
 
@@ -125,3 +129,43 @@ def test_a_frame_of_a_webp_that_has_its_picture_twice() -> None:
     whole = longer + moving[at + 8 + size :]
     twice = whole[:4] + (len(whole) - 8).to_bytes(4, "little") + whole[8:]
     assert kept("a.webp", twice) == kept("a.webp", moving)
+
+
+def with_chunk(content: bytes, name: bytes, number: int, change: Callable[[bytes], bytes]) -> bytes:
+    """Return a PNG in which the data of the chunk with this name and number is changed."""
+    built, seen = content[:8], 0
+    for found, start, end in chunks(io.BytesIO(content)):
+        data = content[start + 8 : end - 4]
+        if found == name:
+            data, seen = (change(data) if seen == number else data), seen + 1
+        built += png_chunk(found, data)
+    return built
+
+
+NUMBERED = struct.pack(">I", 9)
+BROKEN_PNGS = {
+    "a frame that is too wide": with_chunk(MOVING["a.png"], b"fcTL", 1, lambda data: data[:4] + b"\0\0\1" + data[7:]),
+    "a frame of no height": with_chunk(MOVING["a.png"], b"fcTL", 1, lambda data: data[:8] + bytes(4) + data[12:]),
+    "a first frame that is smaller": with_chunk(
+        MOVING["a.png"], b"fcTL", 0, lambda data: data[:4] + struct.pack(">II", 8, 8) + data[12:]
+    ),
+    "a control out of order": with_chunk(MOVING["a.png"], b"fcTL", 1, lambda data: NUMBERED + data[4:]),
+    "a piece out of order": with_chunk(MOVING["a.png"], b"fdAT", 0, lambda data: NUMBERED + data[4:]),
+    "a palette that is not there": with_chunk(
+        png(8, 1, zlib.compress(b"\0\0")), b"IHDR", 0, lambda data: data[:9] + b"\3" + data[10:]
+    ),
+    "a filter that there is not": png(8, 1, zlib.compress(b"\5\0")),
+    "a filter that there is not, in a later row": png(8, 3, zlib.compress(b"\0\0\4\0\5\0")),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_PNGS)
+def test_a_png_that_no_decoder_should_be_asked_for(name: str) -> None:
+    with pytest.raises(AttachmentRefused):
+        kept("a.png", BROKEN_PNGS[name])
+
+
+def test_the_pixels_of_a_png_are_not_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image.Image, "load", lambda *args: pytest.fail("decoded"))
+    for content in (SAMPLES["photo.png"], MOVING["a.png"]):
+        assert kept("a.png", content) == content

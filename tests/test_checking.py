@@ -238,6 +238,16 @@ def test_any_storage_of_djangos(
     assert (status, line.split()[1]) == (1, "attachment/deeper/a.pdf")
 
 
+def test_a_file_that_goes_from_another_storage_while_it_is_listed(
+    api: API, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_attachments_in(settings, f"{InMemoryStorage.__module__}.InMemoryStorage")
+    api.ok(attachment=upload("dummy.pdf"))
+    listdir = InMemoryStorage.listdir
+    monkeypatch.setattr(InMemoryStorage, "listdir", lambda *args: ([], ["gone.pdf", *listdir(*args)[1]]))
+    assert check("--digest")[0] == 0
+
+
 def test_what_a_crash_leaves_on_the_disk(api: API, tmp_path: Path) -> None:
     unfinished = tmp_path / "ossn_attachments" / "attachment" / f".{'0' * 32}.tmp"
     unfinished.parent.mkdir(parents=True)

@@ -142,6 +142,20 @@ class UselessStorage(FileSystemStorage):
         raise RuntimeError("the bucket is gone")
 
 
+def test_a_worker_that_is_told_to_stop(api: API, attachments_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the file is on its storage, and before that has said so."""
+    save = FileSystemStorage.save
+
+    def stop(*args: Any, **kwargs: Any) -> None:
+        save(*args, **kwargs)
+        raise SystemExit
+
+    monkeypatch.setattr(FileSystemStorage, "save", stop)
+    with pytest.raises(SystemExit):
+        Message.objects.send(sender=api.sender, recipient=api.recipient, text="x", upload=upload("dummy.pdf"))
+    assert nothing_is_stored(attachments_folder)
+
+
 USELESS = f"{UselessStorage.__module__}.{UselessStorage.__name__}"
 
 

@@ -68,6 +68,7 @@ RANGES = {
     "bytes=-5": (len(PDF) - 5, len(PDF)),
     "bytes=10-99999": (10, len(PDF)),
     "bytes=-99999": (0, len(PDF)),
+    f"bytes=7-{'9' * 30}": (7, len(PDF)),
     " BYTES=7-7 ": (7, 8),
 }
 

@@ -42,6 +42,11 @@ def large_jpeg() -> bytes:
     return picture("JPEG", Image.frombytes("RGB", size, os.urandom(3 * size[0] * size[1])), quality=97, subsampling=0)
 
 
+def large_png() -> bytes:
+    size = (2900, 2900)
+    return picture("PNG", Image.frombytes("RGB", size, os.urandom(3 * size[0] * size[1])), compress_level=1)
+
+
 def large_gif() -> bytes:
     noise = Image.frombytes("P", (1024, 1024), os.urandom(MIB))
     noise.putpalette(os.urandom(768))
@@ -49,7 +54,7 @@ def large_gif() -> bytes:
     return picture("GIF", noise, save_all=True, append_images=others, optimize=False)
 
 
-LARGE = {"a.pdf": large_pdf, "a.docx": large_docx, "a.jpg": large_jpeg, "a.gif": large_gif}
+LARGE = {"a.pdf": large_pdf, "a.docx": large_docx, "a.jpg": large_jpeg, "a.png": large_png, "a.gif": large_gif}
 
 
 @pytest.fixture

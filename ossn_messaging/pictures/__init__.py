@@ -29,15 +29,16 @@ def clean(file: IO[bytes], cleaned: IO[bytes], picture_format: str, max_pixels: 
             area = max(image.width * image.height, kept.width * kept.height)
             if area * kept.frames > min(max_pixels, Image.MAX_IMAGE_PIXELS or max_pixels):
                 raise ValueError("too many pixels")
-            if picture_format == "PNG":
-                rows.check(cleaned)
             orientation = orientation_of(kept.exif)
-            if picture_format == "JPEG" and orientation not in TURNS:
-                # All of its data is decoded, but only an eighth of the width and height is put into memory.
-                image.draft(None, (1, 1))
-            for frame in range(kept.frames):
-                image.seek(frame)
-                image.load()
+            if picture_format == "PNG":
+                rows.check(cleaned)  # which takes no more memory than a block, and Pillow that of all pixels
+            else:
+                if picture_format == "JPEG" and orientation not in TURNS:
+                    # All of its data is decoded, but only an eighth of the width and height is put into memory.
+                    image.draft(None, (1, 1))
+                for frame in range(kept.frames):
+                    image.seek(frame)
+                    image.load()
             if orientation in TURNS:
                 cleaned.seek(0)
                 upright = io.BytesIO(turned(image, cleaned.read(), orientation))
