@@ -65,7 +65,8 @@ class Audit:
         for listed in batch:
             row = rows.get(listed.name)
             if row is None:
-                yield Finding(ORPHANED, listed.name, None, f"since {listed.modified_at:%Y-%m-%d %H:%M:%S} UTC", listed)
+                since = listed.modified_at.astimezone(UTC)
+                yield Finding(ORPHANED, listed.name, None, f"since {since:%Y-%m-%d %H:%M:%S} UTC", listed)
                 continue
             self.seen.add(row.pk)
             if listed.size != row.size:
