@@ -79,15 +79,15 @@ def accepted(upload: "File[Any]") -> Iterator[Accepted]:
         kept = cleaned if kind.is_image else upload
         file = UploadedFile(kept, name, kind.content_type, kept.seek(0, SEEK_END))
         _validate(file)
+        file.seek(0)
         file.size, digest = measured(file)
         file.seek(0)
         yield Accepted(file, extension, digest)
 
 
 def measured(file: "File[Any]") -> tuple[int, str]:
-    """Return a file's size in bytes and its SHA-256."""
+    """Return the size in bytes and the SHA-256 of what is left to read of a file."""
     size, digest = 0, hashlib.sha256()
-    file.seek(0)
     while chunk := file.read(File.DEFAULT_CHUNK_SIZE):
         size += len(chunk)
         digest.update(chunk)

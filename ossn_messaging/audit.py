@@ -1,15 +1,14 @@
 """Whether the rows of attachments and the files on their storage agree, both ways."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Protocol, TypeVar
 
-from django.core.files.base import File
 from django.db import router
 
+from ossn_messaging.attachments import measured
 from ossn_messaging.models import Attachment
 from ossn_messaging.storage import Listed, attachment_storage, list_files
 
@@ -93,11 +92,8 @@ class Audit:
             yield Finding(WRONG_DIGEST, name, attachment.pk, f"{digest}, not {attachment.digest}")
 
     def _digest(self, name: str) -> str:
-        digest = hashlib.sha256()
         with self.storage.open(name) as file:
-            while block := file.read(File.DEFAULT_CHUNK_SIZE):
-                digest.update(block)
-        return digest.hexdigest()
+            return measured(file)[1]
 
     def delete_orphan(self, orphan: Listed) -> str:
         """Remove a file that was found without a row if it is old enough, and return what came of it."""

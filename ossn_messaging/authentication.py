@@ -9,7 +9,6 @@ from django.views.decorators.debug import sensitive_variables
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from ossn_messaging.exceptions import InvalidKey
 from ossn_messaging.masking import mask_reports, remember
@@ -61,7 +60,7 @@ class APIKeyAuthentication(BaseAuthentication):
         if not key:
             return None
         throttle = WrongKeyThrottle()
-        throttle.check(request, APIView())
+        throttle.check(request)
         try:
             return self.authenticate_credentials(key)
         except AuthenticationFailed:

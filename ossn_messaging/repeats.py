@@ -25,6 +25,8 @@ class SendingQuerySet(models.QuerySet["Sending"]):
         """Return what is asked for under ``key``, not yet saved; raises ``BadIdempotencyKey``."""
         if not (0 < len(key) <= KEY_MAX_LENGTH and key.isprintable()):
             raise BadIdempotencyKey
+        if upload:
+            upload.seek(0)
         asked = [recipient.pk, text, measured(upload)[1] if upload else None]
         return self.model(
             sender_id=sender.pk, recipient_id=recipient.pk, key_digest=_digest(key), digest=_digest(json.dumps(asked))

@@ -5,7 +5,6 @@ from typing import Any
 from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
-from rest_framework.views import APIView
 
 from ossn_messaging.conf import conf
 from ossn_messaging.exceptions import StoreFailed
@@ -31,7 +30,7 @@ class RateThrottle(SimpleRateThrottle):
     def key_for(self, ident: object) -> str:
         return self.cache_format % {"scope": self.scope, "ident": ident}
 
-    def check(self, request: Request, view: APIView) -> None:
+    def check(self, request: Request, view: Any = None) -> None:
         """Raise ``Throttled`` where a limit is reached, and ``StoreFailed`` where the cache fails."""
         try:
             allowed = self.allow_request(request, view)

@@ -42,15 +42,18 @@ def keep(file: IO[bytes]) -> Kept:
     kept = Kept()
     kept.add(0, 8)
     kept.count_frame()
-    once: dict[bytes, bytes] = {}
-    controls, has_data = 0, False
+    once: set[bytes] = set()
+    announced = controls = 0
+    has_data = False
     for name, start, end in chunks(file):
         kept.count_piece()
         if name in ONCE and name not in once and not has_data:
             if end - start - 12 > ONCE[name]:
                 raise ValueError("a chunk is too long")
-            once[name] = read_exactly(file, start + 8, end - start - 12)
+            once.add(name)
             kept.add(start, end)
+            if name == b"acTL":
+                announced = int.from_bytes(read_exactly(file, start + 8, min(4, end - start - 12)), "big")
         elif name == b"eXIf":
             kept.note_exif(file, start + 8, end - 4)
         elif name == b"fcTL":
@@ -62,6 +65,6 @@ def keep(file: IO[bytes]) -> Kept:
             has_data = True
             kept.add(start, end)
     kept.put(END)
-    if controls != int.from_bytes(once.get(b"acTL", b"")[:4], "big"):
+    if controls != announced:
         raise ValueError("there are other frames than are announced")
     return kept
