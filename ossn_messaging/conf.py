@@ -122,6 +122,7 @@ class Settings:
     HTTP_STATUS = Setting("ossn", lambda value: value in ("ossn", "rest"), "'ossn' or 'rest'")
     MESSAGE_FORMAT = Setting("html", lambda value: value in ("html", "text"), "'html' or 'text'")
     ALLOW_GET = Setting(True, _is_bool, "True or False")
+    PAGE_SIZE = Setting(10, _is_positive, "a whole number of messages above 0")
     MAX_MESSAGE_LENGTH = Setting(100_000, _is_positive, "a whole number of characters above 0")
     ATTACHMENT_EXTENSIONS = Setting[Collection[str]](
         tuple(kinds.BY_EXTENSION), _are_extensions, f"a list of some of {', '.join(kinds.BY_EXTENSION)}"
@@ -139,6 +140,7 @@ class Settings:
     )
     USER_ICON = CallableSetting()
     CAN_SEND = CallableSetting()
+    IS_ONLINE = CallableSetting()
     THROTTLE_RATES = Setting[Mapping[str, str]](
         {}, _are_rates, f"a dict of rates such as '60/min' or '1000/day', under some of {', '.join(THROTTLED)}"
     )

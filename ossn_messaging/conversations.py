@@ -1,21 +1,27 @@
 """What is kept of conversations, so that nobody has to count."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
-from functools import reduce
-from operator import or_
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-from django.db import connections, models
-from django.db.models import Q
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import connections, models, router, transaction
+from django.db.models import Count, OuterRef, Subquery, Sum, Value
+from django.db.models.functions import Coalesce
+
+from ossn_messaging.conf import conf
+from ossn_messaging.signals import message_viewed
 
 if TYPE_CHECKING:
-    from ossn_messaging.models import Conversation, Message  # noqa: F401, in the base below
+    from ossn_messaging.models import Conversation, Message
 
+# MariaDB assigns in this order, and each assignment sees what those before it did.
 ADVANCE = """
-INSERT INTO {table} ({user}, {other}, {position}, {messages}, {unread}, {read_up_to}, {active_at})
-VALUES (%s, %s, 1, 1, %s, 0, %s), (%s, %s, 1, 1, %s, 0, %s)
+INSERT INTO {table} ({user}, {other}, {position}, {messages}, {unread}, {read_up_to}, {newest}, {active_at})
+VALUES (%s, %s, 1, 1, %s, 0, 1, %s), (%s, %s, 1, 1, %s, 0, 1, %s)
 {on_conflict}
+    {newest} = {table}.{position} + 1,
     {position} = {table}.{position} + 1,
     {messages} = {table}.{messages} + 1,
     {unread} = {table}.{unread} + {new_unread},
@@ -24,7 +30,73 @@ RETURNING {id}, {position}, {active_at}
 """
 
 
+class Unread(NamedTuple):
+    """How many messages a user has not viewed, and in how many conversations."""
+
+    messages: int
+    conversations: int
+
+
 class ConversationQuerySet(models.QuerySet["Conversation"]):
+    """To read, the database is asked that is written to: in a copy of it, what was deleted might still be there."""
+
+    def of(self, user: AbstractBaseUser) -> Self:
+        """The user's conversations that have messages, the one with the newest message first."""
+        return self._current().filter(user_id=user.pk, active_at__isnull=False).order_by("-active_at", "-other")
+
+    def between(self, user: AbstractBaseUser, other: AbstractBaseUser) -> "Conversation":
+        """Return the user's side of what there is between them and the other; not saved, where there is nothing."""
+        pair = {"user_id": user.pk, "other_id": other.pk}
+        return self._current()._with_seen().filter(**pair).first() or self.model(**pair)
+
+    def recent(self, user: AbstractBaseUser, number: int = 1, *, size: int | None = None) -> "list[Conversation]":
+        """Return a page, counted from 1, of ``of()``, each with its ``other`` and its ``newest_message``."""
+        from ossn_messaging.models import Message
+
+        size = size or conf.PAGE_SIZE
+        at = {"position": OuterRef("newest")}
+        sent = Message.objects.sent(OuterRef("user"), OuterRef("other")).filter(**at)
+        received = Message.objects.received(OuterRef("user"), OuterRef("other")).filter(**at)
+        newest = Coalesce(Subquery(sent.values("pk")), Subquery(received.values("pk")))
+        sides = self.of(user)._with_seen().select_related("other").annotate(newest_id=newest)
+        page = {side.newest_id: side for side in sides[(number - 1) * size : number * size]}  # type: ignore[attr-defined]
+        for message in Message.objects.using(sides.db).select_related("attachment").filter(pk__in=page):
+            page[message.pk].newest_message = page[message.pk].told([message])[0]
+        return [side for side in page.values() if side.newest_message]
+
+    def unread(self, user: AbstractBaseUser) -> Unread:
+        """Count what a user has not viewed."""
+        sides = self._current().filter(user_id=user.pk, unread__gt=0)
+        return Unread(**sides.aggregate(messages=Coalesce(Sum("unread"), Value(0)), conversations=Count("pk")))
+
+    def mark_read(self, side: "Conversation") -> int:
+        """Do what ``Conversation.mark_read`` says; what has come since ``side`` was read stays unread."""
+        from ossn_messaging.models import Message
+
+        if not side.unread:
+            return 0
+        using = router.db_for_write(self.model, instance=side)
+        received = Message.objects.using(using).received(side.user_id, side.other_id)
+        with transaction.atomic(using=using):
+            held = self.using(using).select_for_update().get(pk=side.pk)
+            viewed = received.filter(position__gt=held.read_up_to, position__lte=side.position)
+            held.read_up_to = max(held.read_up_to, side.position)
+            before, held.unread = held.unread, received.filter(position__gt=held.read_up_to).count()
+            held.save(using=using, update_fields=["read_up_to", "unread"])
+            if before > held.unread:
+                announce = partial(message_viewed.send_robust, sender=type(side), conversation=held, messages=viewed)
+                transaction.on_commit(announce, using=using)
+        return before - held.unread
+
+    def _current(self) -> Self:
+        current = self.all()
+        current._for_write = True  # type: ignore[attr-defined]
+        return current
+
+    def _with_seen(self) -> Self:
+        mirrored = self.model.objects.filter(user=OuterRef("other"), other=OuterRef("user"))
+        return self.annotate(seen_up_to=Coalesce(Subquery(mirrored.values("read_up_to")), Value(0)))
+
     def advance(self, message: "Message") -> tuple[int, datetime]:
         """Count a new message on both of its sides, and hold their rows until the transaction ends.
 
@@ -58,18 +130,13 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         for user_id, other_id in sorted({side for one, other in pairs for side in ((one, other), (other, one))}):
             list(self.filter(user_id=user_id, other_id=other_id).select_for_update().values_list("pk"))
 
-    def forget(self, message: "Message") -> None:
-        """Take a message out of the counts of those who still saw it; its row is gone, and its conversation held."""
+    def forget(self, user_id: int, other_id: int, gone: "Collection[Message]") -> None:
+        """Take messages that are gone for a user, of whose side this is, out of what is kept; the side is held."""
         from ossn_messaging.models import Message
 
-        left = Message.objects.using(self.db)
-        seen = [Q(user_id=user_id, other_id=other_id) for user_id, other_id, deleted in message.sides() if not deleted]
-        for side in self.filter(reduce(or_, seen)) if seen else []:
-            side.messages -= 1
-            side.unread -= side.user_id == message.recipient_id and message.position > side.read_up_to
-            newest = [
-                messages.order_by("-position").values_list("created_at", flat=True).first()
-                for messages in (left.sent(side.user_id, side.other_id), left.received(side.user_id, side.other_id))
-            ]
-            side.active_at = max(filter(None, newest), default=None)
-            side.save(using=self.db, update_fields=["messages", "unread", "active_at"])
+        side = self.get(user_id=user_id, other_id=other_id)
+        side.messages -= len(gone)
+        side.unread -= sum(message.recipient_id == user_id and message.position > side.read_up_to for message in gone)
+        newest = next(iter(Message.objects.using(self.db).of_side(side, side.position + 1, size=1)), None)
+        side.newest, side.active_at = (newest.position, newest.created_at) if newest else (None, None)
+        side.save(using=self.db, update_fields=["messages", "unread", "newest", "active_at"])

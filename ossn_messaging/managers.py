@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.files.base import File
-from django.db import DatabaseError, IntegrityError, models, router, transaction
-from django.db.models import Value
+from django.db import DatabaseError, IntegrityError, connections, models, router, transaction
+from django.db.models import OuterRef, Value
 
 from ossn_messaging import attachments
 from ossn_messaging.conf import conf
+from ossn_messaging.deletion import DeletingQuerySet
 from ossn_messaging.exceptions import (
     BlankMessage,
     MessagingDisabled,
@@ -56,32 +57,44 @@ def check_text(text: str) -> None:
         raise TextNotUnicode from error
 
 
-class MessageQuerySet(models.QuerySet["Message"]):
+class MessageQuerySet(DeletingQuerySet):
     """``sent`` and ``received`` are a user's side of a conversation, each of them one range of an index.
 
     ``Value(False)`` is compared; ``False`` would be written as ``NOT``, for which SQLite has no use of an index.
     """
 
-    def sent(self, user_id: int, other_id: int) -> Self:
+    def sent(self, user_id: "int | OuterRef", other_id: "int | OuterRef") -> Self:
         """What the user sent to the other and has not deleted."""
         return self.filter(sender_id=user_id, recipient_id=other_id, deleted_by_sender=Value(False))
 
-    def received(self, user_id: int, other_id: int) -> Self:
+    def received(self, user_id: "int | OuterRef", other_id: "int | OuterRef") -> Self:
         """What the other sent to the user and the user has not deleted."""
         return self.filter(recipient_id=user_id, sender_id=other_id, deleted_by_recipient=Value(False))
 
-    def delete(self) -> tuple[int, dict[str, int]]:
-        from ossn_messaging.models import Conversation
+    def of_side(self, side: "Conversation", below: int, skip: int = 0, size: int = 1) -> Self:
+        """The newest messages of a user's side of a conversation with positions less than ``below``.
 
-        self._for_write = True
-        using = self.db
-        with transaction.atomic(using=using):
-            pairs = self.using(using).order_by().values_list("sender_id", "recipient_id").distinct()
-            Conversation.objects.using(using).hold(pairs)
-            return super().delete()
+        Each half is cut off before they are put together, where the database can: MariaDB would read all of both.
+        """
+        halves = [
+            half.filter(position__lt=below).select_related("attachment")
+            for half in (self.sent(side.user_id, side.other_id), self.received(side.user_id, side.other_id))
+        ]
+        if connections[self.db].features.supports_slicing_ordering_in_compound:
+            halves = [half.order_by("-position")[: skip + size] for half in halves]
+        return halves[0].union(halves[1], all=True).order_by("-position")[skip : skip + size]
 
-    delete.alters_data = True  # type: ignore[attr-defined]
-    delete.queryset_only = True  # type: ignore[attr-defined]
+    def position_of(self, message_id: int, side: "Conversation") -> int:
+        """Return the position in a conversation of a message; if that is gone, where it would have been.
+
+        Ids and positions grow in one order.
+        """
+        found = self.filter(pk=message_id).values_list("sender_id", "recipient_id", "position").first()
+        if found and set(found[:2]) == {side.user_id, side.other_id}:
+            return int(found[2])
+        halves = (self.sent(side.user_id, side.other_id), self.received(side.user_id, side.other_id))
+        newest = [half.filter(pk__lt=message_id).order_by("-position").first() for half in halves]
+        return max((message.position for message in newest if message), default=0) + 1
 
 
 class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ignore[misc]

@@ -7,6 +7,7 @@ from django.db import models, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ossn_messaging.conf import conf
 from ossn_messaging.conversations import ConversationQuerySet
 from ossn_messaging.exceptions import ScopeMissing
 from ossn_messaging.fields import AttachmentField
@@ -59,7 +60,11 @@ class Message(models.Model):
     """
     deleted_by_sender = models.BooleanField(_("deleted by its sender"), default=False)
     deleted_by_recipient = models.BooleanField(_("deleted by its recipient"), default=False)
+    deleted_at = models.DateTimeField(_("deleted for both at"), null=True, blank=True, editable=False)
+    """When its text and file went for both sides, which still see that there was a message; else ``None``."""
 
+    is_viewed = False
+    """Whether its recipient has viewed it, as far as the page tells that it was read with."""
     repeats: "Sending | None" = None
     """What ``Message.objects.send()`` has found to be done already, and returned instead of doing it again."""
 
@@ -95,8 +100,8 @@ class Message(models.Model):
 
     @property
     def is_deleted(self) -> bool:
-        """Whether both sides have deleted it."""
-        return self.deleted_by_sender and self.deleted_by_recipient
+        """Whether it was deleted for both sides."""
+        return self.deleted_at is not None
 
     def is_visible_to(self, user: "AbstractBaseUser | AnonymousUser") -> bool:
         """Whether ``user`` is its sender or recipient and has not deleted it."""
@@ -134,9 +139,16 @@ class Conversation(models.Model):
     unread = models.PositiveBigIntegerField(_("unread messages"), default=0)
     """How many of those the other sent and the user has not viewed: those with a position above ``read_up_to``."""
     read_up_to = models.PositiveBigIntegerField(_("read up to"), default=0)
-    """The position of the newest message that the user has viewed; all before it are viewed as well."""
+    """The position up to which the user has viewed what the other sent."""
+    newest = models.PositiveBigIntegerField(null=True, editable=False)
+    """The position of the newest message that the user has not deleted, ``None`` where there are none."""
     active_at = models.DateTimeField(_("active at"), null=True)
-    """When the newest of the messages was sent, ``None`` where there are none."""
+    """When that message was sent."""
+
+    seen_up_to = 0
+    """The position up to which the other has viewed what the user sent, as far as it was asked for."""
+    newest_message: Message | None = None
+    """As far as it was asked for."""
 
     objects = ConversationQuerySet.as_manager()
 
@@ -147,12 +159,60 @@ class Conversation(models.Model):
             models.UniqueConstraint(fields=["user", "other"], name="ossn_conversation_unique"),
         ]
         indexes = [
-            models.Index(fields=["user", "-active_at"], name="ossn_conversation_recent"),
+            models.Index(fields=["user", "-active_at", "-other"], name="ossn_conversation_recent"),
             models.Index(fields=["user", "unread"], name="ossn_conversation_unread"),
         ]
 
     def __str__(self) -> str:
         return _("conversation %(id)s") % {"id": self.pk}
+
+    def page(self, number: int = 1, *, before: int | None = None, size: int | None = None) -> list[Message]:
+        """Return a page of the messages that the user has not deleted, newest first.
+
+        ``number`` counts pages from 1; ``before`` is the id of the message that the page comes before, and costs the
+        same however far back that is. ``size`` is ``PAGE_SIZE`` where it is not given.
+        """
+        if not self.messages:
+            return []
+        messages = Message.objects.using(self._state.db)
+        size = size or conf.PAGE_SIZE
+        skip = (number - 1) * size
+        if before is not None:
+            below, skip = messages.position_of(before, self), 0
+        elif self.messages == self.position:  # none was ever deleted, so each page is a known range of positions
+            below, skip = self.position + 1 - skip, 0
+        else:
+            below = self.position + 1
+        if below <= 1 or skip >= self.messages:
+            return []
+        return self.told(messages.of_side(self, below, skip, size))
+
+    def unread_page(self, number: int = 1, *, size: int | None = None) -> list[Message]:
+        """Return a page, counted from 1, of those that the other sent and the user has not viewed, newest first."""
+        size = size or conf.PAGE_SIZE
+        skip = (number - 1) * size
+        if skip >= self.unread:
+            return []
+        received = Message.objects.using(self._state.db).received(self.user_id, self.other_id)
+        unread = received.filter(position__gt=self.read_up_to).select_related("attachment").order_by("-position")
+        return self.told(unread[skip : skip + size])
+
+    def mark_read(self) -> int:
+        """Mark what the user has received, up to the newest message that this object knows of, as viewed.
+
+        Returns how many messages it marked. ``message_viewed`` follows the commit.
+        """
+        marked: int = type(self).objects.using(self._state.db).mark_read(self)
+        return marked
+
+    def told(self, messages: "Iterable[Message]") -> list[Message]:
+        """Return the messages with what the two sides tell of whether they are viewed."""
+        told = list(messages)
+        for message in told:
+            message.is_viewed = message.position <= (
+                self.seen_up_to if message.sender_id == self.user_id else self.read_up_to
+            )
+        return told
 
 
 class Attachment(models.Model):

@@ -6,7 +6,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models.signals import post_delete, pre_delete
 
-from ossn_messaging.models import Attachment, Conversation, Message
+from ossn_messaging.models import Attachment, Conversation, Message, Sending
 from ossn_messaging.storage import discard
 
 
@@ -24,13 +24,16 @@ def hold_message(instance: Message, using: str, origin: object, **kwargs: Any) -
         rows = Message.objects.using(using).filter(pk=instance.pk)
         Conversation.objects.using(using).hold(rows.values_list("sender_id", "recipient_id"))
         instance.__dict__["held"] = rows.first()
+        Sending.objects.using(using).filter(message=instance.pk).update(answer="")
 
 
 def forget_message(instance: Message, using: str, **kwargs: Any) -> None:
-    """Take a message out of the counts of its conversation, unless another deletion has done so."""
-    held = instance.__dict__.pop("held", None)
+    """Take a message out of the counts of those who still saw it, unless another deletion has done so."""
+    held: Message | None = instance.__dict__.pop("held", None)
     if held is not None:
-        Conversation.objects.using(using).forget(held)
+        for user_id, other_id, deleted in held.sides():
+            if not deleted:
+                Conversation.objects.using(using).forget(user_id, other_id, [held])
 
 
 def connect() -> None:

@@ -46,7 +46,7 @@ class SendingQuerySet(models.QuerySet["Sending"]):
             return None
         if done.digest != sending.digest:
             raise DifferentRequest
-        if done.message is None or done.message.is_deleted:
+        if done.message is None or done.message.is_deleted or done.message.deleted_by_sender:
             raise SentAndDeleted
         done.message.repeats = done
         return done.message

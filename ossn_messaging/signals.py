@@ -12,3 +12,18 @@ message_sent = Signal()
 Arguments: ``sender``, the class ``Message``; ``message``, the new ``Message``, with its sender, recipient and
 attachment loaded; ``api_key``, the ``APIKey`` that sent it, ``None`` when the site's own code did.
 """
+
+message_viewed = Signal()
+"""A user has viewed messages of a conversation.
+
+Arguments: ``sender``, the class ``Conversation``; ``conversation``, the user's side of it; ``messages``, a queryset of
+those that were viewed now. One signal for all of them.
+"""
+
+message_deleted = Signal()
+"""A message has been deleted.
+
+Arguments: ``sender``, the class ``Message``; ``message``, as it is now, without its text and attachment where it was
+deleted for both, and with ``pk`` ``None`` where both have deleted it; ``user``, for whom alone it was deleted, ``None``
+where for both.
+"""
