@@ -58,12 +58,11 @@ class DeletingQuerySet(models.QuerySet["Message"]):
 
         Returns how many there were. ``message_deleted`` follows the commit, for each that was not deleted before.
         """
-        from ossn_messaging.models import Attachment, Sending
+        from ossn_messaging.models import Attachment
 
         with self._held() as held:
             left = [message for message in held if not message.is_deleted]
             Attachment.objects.using(self.db).filter(message__in=left).delete()
-            Sending.objects.using(self.db).filter(message__in=left).update(answer="")
             for message in left:
                 message.text, message.deleted_at = "", timezone.now()
             self.model.objects.using(self.db).bulk_update(left, ["text", "deleted_at"])

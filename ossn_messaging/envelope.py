@@ -41,11 +41,14 @@ def success(request: HttpRequest, payload: object) -> Response:
     return _answer(request, payload, "100", "Request successfully executed")
 
 
-def failure(request: HttpRequest, exception: Exception) -> Response:
-    """Return the answer to a request that failed, whatever the exception; what is the server's fault is logged."""
+def failure(request: HttpRequest, exception: Exception, failed: str) -> Response:
+    """Return the answer to a request that failed, whatever the exception; what is the server's fault is logged.
+
+    ``failed`` says what did, in the endpoint's words.
+    """
     error = _protocol_error(exception)
     status = error.rest_status if conf.HTTP_STATUS == "rest" else error.ossn_status
-    response = _answer(request, False, error.code, str(error), status)
+    response = _answer(request, False, error.code, error.describe(failed), status)
     for name, value in error.headers.items():
         response[name] = value
     if error.ossn_status >= 500:

@@ -23,12 +23,16 @@ class MessagingError(Exception):
     """The HTTP status with ``HTTP_STATUS = "ossn"``."""
     rest_status: int = 400
     """The HTTP status with ``HTTP_STATUS = "rest"``."""
-    text: str = "Message send failed"
+    text: str
     headers: Mapping[str, str] = {}
     """What HTTP wants beside the status."""
 
     def __str__(self) -> str:
         return self.text
+
+    def describe(self, failed: str) -> str:
+        """Return the text for the caller of an endpoint that says of itself that it has ``failed``."""
+        return str(self)
 
 
 class InvalidKey(MessagingError):
@@ -69,30 +73,40 @@ class UserNotFound(MessagingError):
     text = "Either user not found"
 
 
-class SendFailed(MessagingError):
-    """Base of the failures of code 200: ``reason`` follows the protocol's "Message send failed"."""
+class ReaderNotFound(UserNotFound):
+    """The same where messages are read ("Reading messages")."""
+
+    code = "200"
+
+
+class Failed(MessagingError):
+    """Base of the failures of code 200: ``reason`` follows the protocol's "Message send failed", or what else did."""
 
     rest_status = 422
+    text = "Message send failed"
     reason: str | Promise
 
     def __str__(self) -> str:
-        return f"{self.text}: {self.reason}"
+        return self.describe(self.text)
+
+    def describe(self, failed: str) -> str:
+        return f"{failed}: {self.reason}"
 
 
-class SelfMessage(SendFailed):
+class SelfMessage(Failed):
     """The sender is the recipient."""
 
     reason = _("nobody can send a message to themselves")
 
 
-class NotAllowed(SendFailed):
+class NotAllowed(Failed):
     """The site's own rule, the setting ``CAN_SEND``, forbids it."""
 
     rest_status = 403
     reason = _("this sender may not write to this recipient")
 
 
-class ScopeMissing(SendFailed):
+class ScopeMissing(Failed):
     """The API key's scopes do not include this one."""
 
     rest_status = 403
@@ -102,48 +116,48 @@ class ScopeMissing(SendFailed):
         self.reason = format_lazy(_("the API key has not the scope `{scope}`"), scope=scope)
 
 
-class UserNotCovered(SendFailed):
+class UserNotCovered(Failed):
     """The API key has a list of users, and this one is not in it."""
 
     rest_status = 403
     reason = _("the API key may not act as this user")
 
 
-class DifferentRequest(SendFailed):
+class DifferentRequest(Failed):
     """Something else was sent under the same idempotency key."""
 
     rest_status = 422
     reason = _("another message was sent under this idempotency key")
 
 
-class SentAndDeleted(SendFailed):
+class SentAndDeleted(Failed):
     """The message that was sent under this idempotency key has been deleted since."""
 
     rest_status = 409
     reason = _("the message that was sent under this idempotency key has been deleted")
 
 
-class BadIdempotencyKey(SendFailed):
+class BadIdempotencyKey(Failed):
     """An idempotency key is a text of at most 255 printable characters."""
 
     rest_status = 400
     reason = _("the idempotency key is too long or not printable")
 
 
-class TextTooLong(SendFailed):
+class TextTooLong(Failed):
     """The text has more characters than ``MAX_MESSAGE_LENGTH``."""
 
     rest_status = 413
     reason = _("the text is too long")
 
 
-class TextNotUnicode(SendFailed):
+class TextNotUnicode(Failed):
     """The text holds a lone surrogate, which no encoding can store."""
 
     reason = _("the text is not valid Unicode")
 
 
-class AttachmentRefused(SendFailed):
+class AttachmentRefused(Failed):
     """The attachment breaks a rule; the argument says which."""
 
     def __init__(self, reason: str | Promise) -> None:
@@ -151,42 +165,56 @@ class AttachmentRefused(SendFailed):
         self.reason = reason
 
 
-class AttachmentTooLarge(SendFailed):
+class AttachmentTooLarge(Failed):
     """The attachment has more bytes than ``ATTACHMENT_MAX_SIZE``."""
 
     rest_status = 413
     reason = _("the attachment is too large")
 
 
-class StoreFailed(SendFailed):
-    """The storage or the database failed; nothing was stored. The cause is in ``__cause__`` and in the log."""
+class StoreFailed(Failed):
+    """The storage or the database failed; nothing was changed. The cause is in ``__cause__`` and in the log."""
 
     ossn_status = rest_status = 503
-    reason = _("the server could not store it, try again later")
+    reason = _("the server can't do it now, try again later")
 
 
-class MalformedRequest(SendFailed):
+class MessageNotFound(Failed):
+    """There is no such message that this user sent, or sees."""
+
+    rest_status = 404
+    reason = _("this user has no such message")
+
+
+class UnknownDeletion(Failed):
+    """``for`` is neither ``all`` nor ``me``."""
+
+    rest_status = 400
+    reason = _("`for` is `all` or `me`")
+
+
+class MalformedRequest(Failed):
     """The request's body or query could not be read whole."""
 
     rest_status = 400
     reason = _("the request could not be read")
 
 
-class RequestTooLarge(SendFailed):
+class RequestTooLarge(Failed):
     """The request is over Django's ``DATA_UPLOAD_MAX_MEMORY_SIZE``."""
 
     ossn_status = rest_status = 413
     reason = _("the request is too large")
 
 
-class LengthRequired(SendFailed):
+class LengthRequired(Failed):
     """The request's body came in chunks, and the server does not tell where it ends (RFC 9110, 15.5.12)."""
 
     ossn_status = rest_status = 411
     reason = _("the request's Content-Length is missing")
 
 
-class TooManyRequests(SendFailed):
+class TooManyRequests(Failed):
     """A limit of ``THROTTLE_RATES`` is reached. ``wait`` is in seconds, as far as it is known."""
 
     ossn_status = rest_status = 429
@@ -197,7 +225,7 @@ class TooManyRequests(SendFailed):
         self.headers = {"Retry-After": str(max(1, math.ceil(wait or 0)))}
 
 
-class UnsupportedContentType(SendFailed):
+class UnsupportedContentType(Failed):
     """The body is of a content type or character set that the API does not read."""
 
     ossn_status = rest_status = 415
@@ -219,11 +247,8 @@ class NotFound(MessagingError):
     text = "Not found"
 
 
-class ReadFailed(MessagingError):
+class ReadFailed(StoreFailed):
     """The storage could not give a file out. The cause is in ``__cause__`` and in the log."""
-
-    ossn_status = rest_status = 503
-    text = "The attachment can't be read now, try again later"
 
 
 class PreconditionFailed(MessagingError):
@@ -244,8 +269,8 @@ class RangeNotSatisfiable(MessagingError):
         self.headers = {"Content-Range": f"bytes */{size}"}
 
 
-class ServerError(MessagingError):
+class ServerError(Failed):
     """A defect; the log has it."""
 
     ossn_status = rest_status = 500
-    text = "Message send failed: the server made an error"
+    reason = _("the server made an error")

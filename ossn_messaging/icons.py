@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from PIL import Image, ImageDraw
 
-SIZES = {"small": 100}
+SIZES = {"small": 100, "smaller": 64}
 """The sizes of an icon that the protocol names, in pixels a side."""
 HUES = 24
 

@@ -18,7 +18,7 @@ from django.views.decorators.debug import sensitive_variables
 if TYPE_CHECKING:
     from ossn_messaging.models import APIKey
 
-SCOPES = {"send": gettext_lazy("send messages"), "read": gettext_lazy("read messages and attachments")}
+SCOPES = {"send": gettext_lazy("send and delete messages"), "read": gettext_lazy("read messages and attachments")}
 """What a key may be allowed to do."""
 USE_INTERVAL = timedelta(minutes=5)
 """How long ``last_used_at`` stays as it is, however often the key is used."""

@@ -14,6 +14,8 @@ from ossn_messaging.models import Attachment
 
 SIGNATURE = "signature"
 """The parameter of an attachment's URL that opens it."""
+FROM, TO = "from", "to"
+"""The two sides of a message, as a signature names the one that it was made for."""
 
 
 def site_root(request: HttpRequest) -> str:
@@ -50,39 +52,37 @@ def icon_url(request: HttpRequest, user: AbstractBaseUser, size: str) -> str:
     return absolute(request, reverse("ossn_messaging:avatar", args=[username, size, icon_hash(username, size)]))
 
 
-def attachment_url(request: HttpRequest, attachment: Attachment) -> str:
-    """Return the URL of an attachment, signed unless ``ATTACHMENT_URL_MAX_AGE`` is ``None``."""
-    return signed(
-        absolute(request, reverse("ossn_messaging:attachment", args=[attachment.pk, attachment.name])), attachment
-    )
+def attachment_url(request: HttpRequest, attachment: Attachment, user_id: int) -> str:
+    """Return the URL of an attachment for one of its two users, signed if ``ATTACHMENT_URL_MAX_AGE`` is set."""
+    url = absolute(request, reverse("ossn_messaging:attachment", args=[attachment.pk, attachment.name]))
+    return url if conf.ATTACHMENT_URL_MAX_AGE is None else f"{url}?{SIGNATURE}={sign(attachment, user_id)}"
 
 
-def signed(url: str, attachment: Attachment) -> str:
-    """Return the bare URL of an attachment with the signature that opens it, where signatures are used."""
-    return url if conf.ATTACHMENT_URL_MAX_AGE is None else f"{url}?{SIGNATURE}={sign(attachment)}"
-
-
-def _signed_value(attachment: Attachment) -> str:
-    """What a signature stands for: this file, and no later one that happens to get its number."""
-    return f"{attachment.pk}/{attachment.file.name}"
+def _signed_value(attachment: Attachment, side: str) -> str:
+    """What a signature stands for: this file, and no later one that happens to get its number, for this side of it."""
+    return f"{attachment.pk}/{attachment.file.name}/{side}"
 
 
 def _signer() -> TimestampSigner:
     return TimestampSigner(salt="ossn_messaging.attachment")
 
 
-def sign(attachment: Attachment) -> str:
-    """Return a signature with the time at which it was made, fit for a query string."""
-    value = _signed_value(attachment)
-    return _signer().sign(value).removeprefix(f"{value}:")
+def sign(attachment: Attachment, user_id: int) -> str:
+    """Return a signature, fit for a query string: for which side it was made, and when."""
+    side = FROM if user_id == attachment.message.sender_id else TO
+    return side + _signer().sign(_signed_value(attachment, side)).removeprefix(_signed_value(attachment, side))
 
 
 def opens(signature: str, attachment: Attachment) -> bool:
-    """Whether ``signature`` opens this attachment and is not too old."""
-    if conf.ATTACHMENT_URL_MAX_AGE is None:
+    """Whether ``signature`` opens this attachment: not too old, and the side that it was made for keeps the message."""
+    message, side = attachment.message, signature.partition(":")[0]
+    if conf.ATTACHMENT_URL_MAX_AGE is None or {FROM: message.deleted_by_sender, TO: message.deleted_by_recipient}.get(
+        side, True
+    ):
         return False
     try:
-        _signer().unsign(f"{_signed_value(attachment)}:{signature}", max_age=conf.ATTACHMENT_URL_MAX_AGE)
+        value = _signed_value(attachment, side) + signature.removeprefix(side)
+        _signer().unsign(value, max_age=conf.ATTACHMENT_URL_MAX_AGE)
     except BadSignature:
         return False
     return True

@@ -24,7 +24,6 @@ from ossn_messaging.exceptions import (
     StoreFailed,
     TextNotUnicode,
     TextTooLong,
-    UserNotCovered,
     UserNotFound,
 )
 from ossn_messaging.signals import message_sent
@@ -167,9 +166,7 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
         if sender.pk == recipient.pk:
             raise SelfMessage
         if api_key:
-            api_key.check_scope("send")
-            if not api_key.may_act_as(sender.pk):
-                raise UserNotCovered
+            api_key.require("send", sender.pk)
 
     def _write(
         self,

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ossn_messaging.conf import conf
 from ossn_messaging.conversations import ConversationQuerySet
-from ossn_messaging.exceptions import ScopeMissing
+from ossn_messaging.exceptions import ScopeMissing, UserNotCovered
 from ossn_messaging.fields import AttachmentField
 from ossn_messaging.keys import APIKeyManager, all_scopes
 from ossn_messaging.kinds import BY_CONTENT_TYPE, Kind
@@ -110,7 +110,7 @@ class Message(models.Model):
     def is_open_to_key(self, api_key: "APIKey") -> bool:
         """Whether ``api_key`` may read it: as one of its two users who has not deleted it."""
         readers = [user_id for user_id, _other_id, deleted in self.sides() if not deleted]
-        return "read" in api_key.scopes and api_key.may_act_as(*readers)
+        return bool(readers) and "read" in api_key.scopes and api_key.may_act_as(*readers)
 
 
 class Conversation(models.Model):
@@ -288,10 +288,12 @@ class APIKey(models.Model):
         """Whether it is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
 
-    def check_scope(self, scope: str) -> None:
-        """Raise ``ScopeMissing`` unless the key may do this."""
+    def require(self, scope: str, user_id: int) -> None:
+        """Raise ``ScopeMissing`` or ``UserNotCovered`` unless the key may do this, as this user."""
         if scope not in self.scopes:
             raise ScopeMissing(scope)
+        if not self.may_act_as(user_id):
+            raise UserNotCovered
 
     def may_act_as(self, *user_ids: int) -> bool:
         """Whether the key may act as one of these users."""
@@ -341,7 +343,7 @@ class Sending(models.Model):
         Message, null=True, on_delete=models.SET_NULL, related_name="sending", verbose_name=_("message")
     )
     answer = models.TextField()
-    """The payload of the answer in JSON, without the message's text."""
+    """The payload of the answer in JSON, without the message's text and the name of its file."""
 
     objects = SendingQuerySet.as_manager()
 

@@ -29,7 +29,7 @@ from ossn_messaging.uploads import SPOOL_SIZE, LimitedUploadHandler, max_body_si
 Context = Mapping[str, Any]
 
 TEXTS = {"api_key_token", "from", "to", "message"}
-PARAMETERS = {*TEXTS, "idempotency_key", "attachment"}
+PARAMETERS = {*TEXTS, "idempotency_key", "attachment", "guid", "offset", "before", "markallread", "id", "for"}
 
 
 def take_chunked(request: HttpRequest) -> IO[bytes] | None:

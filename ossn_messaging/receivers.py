@@ -6,7 +6,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models.signals import post_delete, pre_delete
 
-from ossn_messaging.models import Attachment, Conversation, Message, Sending
+from ossn_messaging.models import Attachment, Conversation, Message
 from ossn_messaging.storage import discard
 
 
@@ -24,7 +24,6 @@ def hold_message(instance: Message, using: str, origin: object, **kwargs: Any) -
         rows = Message.objects.using(using).filter(pk=instance.pk)
         Conversation.objects.using(using).hold(rows.values_list("sender_id", "recipient_id"))
         instance.__dict__["held"] = rows.first()
-        Sending.objects.using(using).filter(message=instance.pk).update(answer="")
 
 
 def forget_message(instance: Message, using: str, **kwargs: Any) -> None:

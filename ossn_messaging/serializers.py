@@ -3,28 +3,34 @@
 import html
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest
 
 from ossn_messaging.conf import conf
-from ossn_messaging.links import attachment_url, icon_url, signed
+from ossn_messaging.links import attachment_url, icon_url
 from ossn_messaging.models import Attachment, Message
 
 LINE_BREAK = re.compile(r"\r\n|\n\r|\n|\r")
 
 
-def user_object(request: HttpRequest, user: AbstractBaseUser) -> dict[str, Any]:
-    """Return a user as the protocol shows one (contract, "Users")."""
+def user_object(request: HttpRequest, user: AbstractBaseUser, *sizes: str) -> dict[str, Any]:
+    """Return a user as the protocol shows one (contract, "Users"), with icons of these sizes beside the small one."""
     username = str(user.get_username())
     get_full_name = getattr(user, "get_full_name", None)
     return {
         "guid": user.pk,
         "fullname": str((get_full_name and get_full_name()) or username),
         "username": username,
-        "icon": {"small": icon_url(request, user, "small")},
+        "icon": {size: icon_url(request, user, size) for size in ("small", *sizes)},
     }
+
+
+def is_online(user: AbstractBaseUser) -> bool:
+    """Whether the site's own ``IS_ONLINE`` says so of a user."""
+    return bool(conf.IS_ONLINE and conf.IS_ONLINE(user))
 
 
 def formatted(text: str) -> str:
@@ -34,49 +40,73 @@ def formatted(text: str) -> str:
     return LINE_BREAK.sub(r"<br />\g<0>", html.escape(text))
 
 
-def sent_object(
-    request: HttpRequest, message: Message, message_from: dict[str, Any], message_to: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the payload of a message just sent, between two users already shown (contract, "Success payload")."""
-    attachment: Attachment | None = getattr(message, "attachment", None)
-    payload = {
-        "data": {},
-        "id": message.pk,
-        "message_from": message_from,
-        "message_to": message_to,
-        "message": formatted(message.text),
-        "viewed": "0",
-        "time": int(message.created_at.timestamp()),
-    }
+def sent_object(request: HttpRequest, message: Message, users: Mapping[int, Any]) -> dict[str, Any]:
+    """Return the payload of a message just sent (contract, "Success payload"); ``users`` are what stands for each."""
+    attachment = _attachment(message)
+    payload = {"data": {}} | _text(message, users)
     if attachment:
         payload["file:attachment"] = attachment.file.name
-    payload |= {
+    payload |= _deletions(message)
+    return payload | _file(request, attachment, message.sender_id) if attachment else payload
+
+
+def listed_object(request: HttpRequest, message: Message, reader_id: int, users: Mapping[int, Any]) -> dict[str, Any]:
+    """Return a message as ``list`` and ``recent`` show it to one of its two users ("Reading messages")."""
+    attachment = _attachment(message)
+    item = _text(message, users) | _deletions(message)
+    return item | _file(request, attachment, reader_id) if attachment else item
+
+
+def new_object(request: HttpRequest, message: Message, reader_id: int, users: Mapping[int, Any]) -> dict[str, Any]:
+    """Return a message as ``new`` shows it: the keys of a file are there without one, too."""
+    attachment = _attachment(message)
+    file = _file(request, attachment, reader_id) if attachment else {}
+    absent = {"type_of_attachment": False, "attachment_name": None, "attachment_url": None}
+    return {"data": {}} | _text(message, users) | _deletions(message) | {k: file.get(k, v) for k, v in absent.items()}
+
+
+def _attachment(message: Message) -> Attachment | None:
+    return getattr(message, "attachment", None)
+
+
+def _text(message: Message, users: Mapping[int, Any]) -> dict[str, Any]:
+    return {
+        "id": message.pk,
+        "message_from": users[message.sender_id],
+        "message_to": users[message.recipient_id],
+        "message": formatted(message.text),
+        "viewed": "1" if message.is_viewed else "0",
+        "time": int(message.created_at.timestamp()),
+    }
+
+
+def _deletions(message: Message) -> dict[str, Any]:
+    deletions = {
         "is_deleted_from": "1" if message.deleted_by_sender else "",
         "is_deleted_to": "1" if message.deleted_by_recipient else "",
     }
-    if attachment:
-        payload |= {
-            "attachment_guid": str(attachment.pk),
-            "attachment_name": attachment.name,
-            "type_of_attachment": "image" if attachment.kind.is_image else "file",
-            "attachment_url": attachment_url(request, attachment),
-        }
-    return payload
+    return deletions | {"is_deleted": "1"} if message.is_deleted else deletions
+
+
+def _file(request: HttpRequest, attachment: Attachment, user_id: int) -> dict[str, Any]:
+    return {
+        "attachment_guid": str(attachment.pk),
+        "attachment_name": attachment.name,
+        "type_of_attachment": "image" if attachment.kind.is_image else "file",
+        "attachment_url": attachment_url(request, attachment, user_id),
+    }
 
 
 def kept_answer(payload: dict[str, Any]) -> str:
-    """Return what to keep of a message's payload for a repetition: neither its text nor a signature."""
-    kept = {**payload, "message": ""}
-    if "attachment_url" in kept:
-        kept["attachment_url"] = kept["attachment_url"].partition("?")[0]
-    return json.dumps(kept)
+    """Return what to keep of a message's payload for a repetition: nothing that goes when the message is deleted."""
+    return json.dumps(
+        payload | {name: "" for name in ("message", "attachment_name", "attachment_url") if name in payload}
+    )
 
 
-def repeated_object(message: Message) -> dict[str, Any]:
+def repeated_object(request: HttpRequest, message: Message) -> dict[str, Any]:
     """Return the payload that a message had when it was sent, its attachment's URL signed anew."""
     payload: dict[str, Any] = json.loads(message.repeats.answer) if message.repeats else {}
     payload["message"] = formatted(message.text)
-    attachment: Attachment | None = getattr(message, "attachment", None)
-    if attachment:
-        payload["attachment_url"] = signed(payload["attachment_url"], attachment)
-    return payload
+    attachment = _attachment(message)
+    return payload | _file(request, attachment, message.sender_id) if attachment else payload

@@ -8,7 +8,7 @@ from rest_framework.throttling import SimpleRateThrottle
 
 from ossn_messaging.conf import conf
 from ossn_messaging.exceptions import StoreFailed
-from ossn_messaging.users import MAX_ID
+from ossn_messaging.users import as_number
 
 
 class RateThrottle(SimpleRateThrottle):
@@ -56,11 +56,9 @@ class SenderThrottle(RateThrottle):
 
     def get_cache_key(self, request: Request, view: Any) -> str | None:
         """Return ``None``, which is not counted, where the request names no user."""
-        sender = view.parameter("from").strip().lstrip("0")
-        if not (sender.isascii() and sender.isdigit() and len(sender) < len(str(MAX_ID))):
-            return None
+        user_id = as_number(view.parameter(view.user_parameter))
         api_key: Any = request.auth
-        return self.key_for(sender) if api_key.may_act_as(int(sender)) else None
+        return self.key_for(user_id) if user_id and api_key.may_act_as(user_id) else None
 
 
 class WrongKeyThrottle(RateThrottle):

@@ -3,7 +3,7 @@
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 
-from ossn_messaging.exceptions import BlankUser, UserNotFound
+from ossn_messaging.exceptions import BlankUser, ReaderNotFound, UserNotFound
 
 MAX_ID = 2**63 - 1
 """No database that Django knows has larger integers."""
@@ -14,16 +14,48 @@ def find_pair(sender_id: str, recipient_id: str) -> tuple[AbstractBaseUser, Abst
 
     Raises ``BlankUser`` and ``UserNotFound``.
     """
-    ids = [value.strip().lstrip("0") for value in (sender_id, recipient_id)]
-    if not all(ids):
+    if not (_digits(sender_id) and _digits(recipient_id)):
         raise BlankUser
-    if not all(value.isascii() and value.isdigit() and len(value) <= len(str(MAX_ID)) for value in ids):
+    sender, recipient = _find(sender_id, recipient_id)
+    if not (sender.is_active and recipient.is_active):
         raise UserNotFound
-    pair = [int(value) for value in ids]
-    if max(pair) > MAX_ID:
-        raise UserNotFound
-    users = {user.pk: user for user in get_user_model()._default_manager.filter(pk__in=pair) if user.is_active}
+    return sender, recipient
+
+
+def find_reader(user_id: str, *other_ids: str) -> list[AbstractBaseUser]:
+    """Return the active user whose messages are read and the others, who need not be active any more, in one query.
+
+    Raises ``ReaderNotFound``.
+    """
     try:
-        return users[pair[0]], users[pair[1]]
+        users = _find(user_id, *other_ids)
+    except UserNotFound as error:
+        raise ReaderNotFound from error
+    if not users[0].is_active:
+        raise ReaderNotFound
+    return users
+
+
+def _digits(user_id: str) -> str:
+    return user_id.strip().lstrip("0")
+
+
+def _find(*user_ids: str) -> list[AbstractBaseUser]:
+    """Return the users of these ids, active or not; raises ``UserNotFound`` where there is no such user."""
+    numbers = [as_number(user_id) for user_id in user_ids]
+    found = get_user_model()._default_manager.in_bulk([number for number in numbers if number])
+    try:
+        return [found[number] for number in numbers]
     except KeyError:
         raise UserNotFound from None
+
+
+def as_number(text: str) -> int | None:
+    """Return the number above 0 that a parameter names, ``None`` where it is none or no database has it.
+
+    Surrounding white space and leading zeros are fine (contract, "Users").
+    """
+    digits = _digits(text)
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= len(str(MAX_ID)) and int(digits) <= MAX_ID):
+        return None
+    return int(digits)

@@ -1,154 +1,61 @@
-"""The endpoint of the protocol, and the views behind the URLs that its answers hold."""
+"""The endpoints of the protocol, and the views behind the URLs that its answers hold."""
 
-from collections.abc import Callable, Sequence
-from typing import IO, Any, cast
+from collections.abc import Sequence
+from typing import Any, cast
 
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.files.base import File
 from django.db import Error as DatabaseAPIError
-from django.db import connections, router, transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.utils.datastructures import MultiValueDict
-from django.utils.decorators import method_decorator
+from django.db import router
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions as drf
-from rest_framework.authentication import BaseAuthentication
-from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import BaseThrottle
-from rest_framework.views import APIView
 
 from ossn_messaging import icons, links
 from ossn_messaging.authentication import APIKeyAuthentication
-from ossn_messaging.conf import conf
 from ossn_messaging.downloads import give_out
-from ossn_messaging.envelope import EnvelopeRenderer, NoNegotiation, failure, success
+from ossn_messaging.endpoints import Endpoint, EnvelopeView
+from ossn_messaging.envelope import success
 from ossn_messaging.exceptions import (
     AttachmentRefused,
     BadIdempotencyKey,
-    MessagingDisabled,
+    MessageNotFound,
     MessagingError,
     ReadFailed,
+    UnknownDeletion,
 )
 from ossn_messaging.managers import clean_text
-from ossn_messaging.models import APIKey, Attachment, Message
-from ossn_messaging.parsers import FormParser, JSONParser, MultiPartParser, query_of, take_chunked
-from ossn_messaging.serializers import kept_answer, repeated_object, sent_object, user_object
-from ossn_messaging.throttles import KeyThrottle, RateThrottle, SenderThrottle
-from ossn_messaging.users import find_pair
-
-CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
-
-
-def outside_transactions(dispatch: Callable[..., Any]) -> Callable[..., Any]:
-    """Exempt a view from ``ATOMIC_REQUESTS`` on every database.
-
-    The commit would come after the answer was made, and a 100 could be a lie.
-    """
-    for alias in connections:
-        dispatch = transaction.non_atomic_requests(using=alias)(dispatch)
-    return dispatch
-
-
-class EnvelopeView(APIView):
-    """Base of the app's views: whatever fails is an envelope, and nothing depends on the site's ``REST_FRAMEWORK``."""
-
-    parser_classes = (MultiPartParser, FormParser, JSONParser)
-    renderer_classes = (EnvelopeRenderer,)
-    authentication_classes: Sequence[type[BaseAuthentication]] = ()
-    permission_classes: Sequence[type[BasePermission]] = ()
-    throttle_classes: Sequence[type[BaseThrottle]] = ()
-    content_negotiation_class = NoNegotiation
-    versioning_class = None
-    schema = None
-
-    @property
-    def default_response_headers(self) -> dict[str, str]:
-        return {"Allow": ", ".join(self.allowed_methods)}
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Refuse what HTTP has a status for, before anything is done. OPTIONS asks for no more than the headers."""
-        if request.method not in self.allowed_methods:
-            raise drf.MethodNotAllowed(str(request.method))
-        if (request._request.content_params or {}).get("charset", "utf-8").lower() not in CHARSETS:
-            raise drf.UnsupportedMediaType(str(request.content_type))
-        request.get_host()  # raises DisallowedHost
-        if request.method != "OPTIONS":
-            super().initial(request, *args, **kwargs)
-
-    def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
-        return Response()
-
-    def handle_exception(self, exc: Exception) -> Response:
-        return failure(self.request, exc)
-
-
-@method_decorator(outside_transactions, name="dispatch")
-class Endpoint(EnvelopeView):
-    """Base of the API's views: reads the parameters, and makes the checks that all of them begin with."""
-
-    authentication_classes = (APIKeyAuthentication,)
-    permission_classes = (IsAuthenticated,)
-    throttle_classes: Sequence[type[RateThrottle]] = (KeyThrottle, SenderThrottle)
-    http_method_names = ["get", "post", "options"]
-
-    given: MultiValueDict[str, Any]
-    """The parameters of the query and then those of the body, texts and files."""
-    unreadable: drf.ParseError | None = None
-    body: IO[bytes] | None = None
-    """A body that came in chunks."""
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        try:
-            return super().dispatch(request, *args, **kwargs)
-        finally:
-            if self.body:
-                self.body.close()
-
-    @property
-    def allowed_methods(self) -> list[str]:
-        return [method for method in super().allowed_methods if method != "GET" or conf.ALLOW_GET]
-
-    def perform_authentication(self, request: Request) -> None:
-        self.given = MultiValueDict()
-        try:
-            self.body = take_chunked(request._request)
-            body = cast("MultiValueDict[str, Any]", request.data)
-            self.given = MultiValueDict(query_of(request._request).lists())
-            self.given.update(body)
-        except drf.ParseError as error:
-            self.unreadable = error
-        super().perform_authentication(request)
-
-    def check_permissions(self, request: Request) -> None:
-        """Make the checks 1 and 2 of the contract; only after them is a body refused that can't be read."""
-        super().check_permissions(request)
-        if not conf.ENABLED:
-            raise MessagingDisabled
-
-    def check_throttles(self, request: Request) -> None:
-        """Check the limits, one after the other: what one refuses does not count for the next."""
-        for throttle in self.throttle_classes:
-            throttle().check(request, self)
-        if self.unreadable:
-            raise self.unreadable
-
-    def parameter(self, name: str) -> str:
-        """Return the last text under ``name``, so that the body wins; empty where there is none."""
-        return next((value for value in reversed(self.given.getlist(name)) if isinstance(value, str)), "")
+from ossn_messaging.models import APIKey, Attachment, Conversation, Message
+from ossn_messaging.serializers import (
+    is_online,
+    kept_answer,
+    listed_object,
+    new_object,
+    repeated_object,
+    sent_object,
+    user_object,
+)
+from ossn_messaging.throttles import KeyThrottle
+from ossn_messaging.users import as_number, find_pair
 
 
 class MessageSend(Endpoint):
     """``message/send`` of the API document."""
 
+    failed = "Message send failed"
+    user_parameter = "from"
+    scope = "send"
+
     def post(self, request: Request) -> Response:
         text = clean_text(self.parameter("message"))
         sender, recipient = find_pair(self.parameter("from"), self.parameter("to"))
         # Shown before it is sent: after the commit nothing may fail any more, least of all the site's own USER_ICON.
-        message_from, message_to = user_object(request, sender), user_object(request, recipient)
+        users = {user.pk: user_object(request, user) for user in (sender, recipient)}
 
         def answer(message: Message) -> str:
-            return kept_answer(sent_object(request, message, message_from, message_to))
+            return kept_answer(sent_object(request, message, users))
 
         message = Message.objects.send(
             sender=sender,
@@ -160,9 +67,9 @@ class MessageSend(Endpoint):
             answer=answer,
         )
         if message.repeats and message.repeats.answer:  # none was kept of what the site's own code has sent
-            response = success(request, repeated_object(message))
+            response = success(request, repeated_object(request, message))
         else:
-            response = success(request, sent_object(request, message, message_from, message_to))
+            response = success(request, sent_object(request, message, users))
         if message.repeats:
             response["Idempotent-Replayed"] = "true"
         return response
@@ -196,9 +103,134 @@ class MessageSend(Endpoint):
         return files[0] if files else None
 
 
+class MessageAdd(MessageSend):
+    """``message_add`` of version 1.0, which takes no file."""
+
+    def get_upload(self, request: Request) -> None:
+        if request.FILES:
+            raise AttachmentRefused(_("message_add takes no file"))
+
+
+class Reading(Endpoint):
+    """Base of what reads messages, in two versions: 1.0 shows users where 2.0 has their numbers."""
+
+    failed = "Message list failed"
+    version = 2
+    icons: Sequence[str] = ()
+
+    def shown(self, request: Request, *users: AbstractBaseUser) -> dict[int, Any]:
+        """Return what stands for each of these users in a message."""
+        return {user.pk: user_object(request, user) if self.version == 1 else user.pk for user in users}
+
+    def with_user(self, request: Request, other: AbstractBaseUser) -> dict[str, Any]:
+        if self.version == 1:
+            return user_object(request, other)
+        return user_object(request, other, *self.icons) | {"is_online": is_online(other)}
+
+    def listed(
+        self, request: Request, message: Message, reader: AbstractBaseUser, users: dict[int, Any]
+    ) -> dict[str, Any]:
+        item = listed_object(request, message, reader.pk, users)
+        return {"data": {}} | item if self.version == 1 else item
+
+
+class MessageList(Reading):
+    """A page of a conversation, oldest first."""
+
+    icons = ("smaller",)
+
+    def post(self, request: Request) -> Response:
+        reader, other = self.find_users("to")
+        side, users = Conversation.objects.between(reader, other), self.shown(request, reader, other)
+        page = side.page(self.page_number, before=as_number(self.parameter("before")))
+        payload = {
+            "list": [self.listed(request, message, reader.pk, users) for message in reversed(page)] or False,
+            "withuser": self.with_user(request, other),
+            "count": side.messages,
+            "offset": self.parameter("offset") or False,
+        }
+        if self.marks_read:
+            side.mark_read()
+        return success(request, payload)
+
+    get = post
+
+
+class MessageNew(Reading):
+    """The newest of the messages that the user has not viewed."""
+
+    user_parameter = "to"
+
+    def post(self, request: Request) -> Response:
+        reader, other = self.find_users("from")
+        side, users = Conversation.objects.between(reader, other), self.shown(request, reader, other)
+        page = side.unread_page(self.page_number)
+        payload = {
+            "list": [new_object(request, message, reader.pk, users) for message in page] or False,
+            "withuser": self.with_user(request, other),
+        }
+        if self.marks_read:
+            side.mark_read()
+        return success(request, payload)
+
+    get = post
+
+
+class MessageRecent(Reading):
+    """The newest message of each of the user's conversations."""
+
+    def post(self, request: Request) -> Response:
+        (reader,) = self.find_users()
+        page = Conversation.objects.recent(reader, self.page_number)
+        users = self.shown(request, reader, *(side.other for side in page))
+        payload = {
+            "list": [
+                self.listed(request, message, reader.pk, users) | {"answered": int(message.recipient_id == reader.pk)}
+                for message in (side.newest_message for side in page)
+                if message
+            ]
+            or False,
+            "offset": self.parameter("offset") or 1,
+            "count": Conversation.objects.of(reader).count(),
+        }
+        return success(request, payload)
+
+    get = post
+
+
+class MessageUnread(Reading):
+    """How many messages the user has not viewed, and in how many conversations."""
+
+    def post(self, request: Request) -> Response:
+        unread = Conversation.objects.unread(*self.find_users())
+        return success(request, {"count": unread.messages, "conversations": unread.conversations})
+
+    get = post
+
+
+class MessageDelete(Endpoint):
+    """Delete a message: for both, as its sender, or for oneself alone."""
+
+    failed = "Message delete failed"
+    scope = "send"
+
+    def post(self, request: Request) -> Response:
+        (user,) = self.find_users()
+        messages = Message.objects.filter(pk=as_number(self.parameter("id")) or 0)
+        whose = self.parameter("for").strip() or "all"
+        if whose not in ("all", "me"):
+            raise UnknownDeletion
+        if not (messages.filter(sender=user.pk).delete_for_both() if whose == "all" else messages.delete_for(user)):
+            raise MessageNotFound
+        return success(request, True)
+
+    get = post
+
+
 class AttachmentFile(EnvelopeView):
     """The file of an attachment, for those who may have it; for all others it does not exist."""
 
+    failed = "Attachment read failed"
     http_method_names = ["get", "head", "options"]
 
     def perform_authentication(self, request: Request) -> None:
@@ -234,7 +266,7 @@ class AttachmentFile(EnvelopeView):
         # A copy of the database might not know yet that a message was deleted.
         attachments = Attachment.objects.select_related("message").using(router.db_for_write(Attachment))
         attachment = attachments.filter(pk=guid).first()
-        if attachment is None or attachment.name != name or attachment.message.is_deleted:
+        if attachment is None or attachment.name != name:
             raise Http404
         if (
             links.opens(signature, attachment)

@@ -56,7 +56,7 @@ def test_a_database_that_fails(
         answer = api.send(status=503, attachment=upload("dummy.pdf"))
     assert len(seen) == statement
     assert answer["code"] == "200"
-    assert answer["message"] == "Message send failed: the server could not store it, try again later"
+    assert answer["message"] == "Message send failed: the server can't do it now, try again later"
     assert nothing_is_stored(attachments_folder)
     assert received == []
     assert REASON in caplog.text

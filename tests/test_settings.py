@@ -62,6 +62,7 @@ WRONG: dict[str, list[Any]] = {
     "HTTP_STATUS": ["REST", None],
     "MESSAGE_FORMAT": ["markdown", None],
     "ALLOW_GET": [0, None],
+    "PAGE_SIZE": [0, "10", None],
     "MAX_MESSAGE_LENGTH": [0, -1, "10", 1.5, True, None],
     "ATTACHMENT_EXTENSIONS": ["pdf", ["exe"], [1], [["pdf"]], None],
     "ATTACHMENT_MAX_SIZE": [0, "25M", None],
@@ -71,6 +72,7 @@ WRONG: dict[str, list[Any]] = {
     "X_ACCEL_REDIRECT": ["", "protected", "/protected", "protected/", 1],
     "USER_ICON": [1, "", len],
     "CAN_SEND": [1, "", len],
+    "IS_ONLINE": [1, "", len],
     "THROTTLE_RATES": [None, [], {"keys": "1/m"}, {"key": 10}, {"key": "10"}, {"key": "0/min"}, {"key": "1/week"}],
     "NUM_PROXIES": [-1, None, "1", 1.0, True],
 }
@@ -90,7 +92,7 @@ def test_every_setting_has_wrong_values() -> None:
 
 @pytest.mark.parametrize("path", ["nothing", "tests.nothing.here", "tests.site.nothing", "tests.site.NOT_CALLABLE"])
 def test_a_path_that_leads_nowhere(settings: Settings, path: str) -> None:
-    for name, value in {"USER_ICON": path, "CAN_SEND": path, "ATTACHMENT_VALIDATORS": [path]}.items():
+    for name, value in {"USER_ICON": path, "CAN_SEND": path, "IS_ONLINE": path, "ATTACHMENT_VALIDATORS": [path]}.items():
         settings.OSSN_MESSAGING = {name: value}
         assert ids() == ["ossn_messaging.E004"]
 

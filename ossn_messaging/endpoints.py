@@ -1,0 +1,152 @@
+"""What all views of the app have in common, and what all endpoints of the API do first."""
+
+from collections.abc import Callable, Sequence
+from typing import IO, Any, cast
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import connections, transaction
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.datastructures import MultiValueDict
+from django.utils.decorators import method_decorator
+from rest_framework import exceptions as drf
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.throttling import BaseThrottle
+from rest_framework.views import APIView
+
+from ossn_messaging.authentication import APIKeyAuthentication
+from ossn_messaging.conf import conf
+from ossn_messaging.envelope import EnvelopeRenderer, NoNegotiation, failure
+from ossn_messaging.exceptions import MessagingDisabled
+from ossn_messaging.models import APIKey
+from ossn_messaging.parsers import FormParser, JSONParser, MultiPartParser, query_of, take_chunked
+from ossn_messaging.throttles import KeyThrottle, RateThrottle, SenderThrottle
+from ossn_messaging.users import as_number, find_reader
+
+CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
+MAX_PAGE = 10**9
+"""No user has so many, and every database can count to where it is."""
+
+
+def outside_transactions(dispatch: Callable[..., Any]) -> Callable[..., Any]:
+    """Exempt a view from ``ATOMIC_REQUESTS`` on every database.
+
+    The commit would come after the answer was made, and a 100 could be a lie.
+    """
+    for alias in connections:
+        dispatch = transaction.non_atomic_requests(using=alias)(dispatch)
+    return dispatch
+
+
+class EnvelopeView(APIView):
+    """Base of the app's views: whatever fails is an envelope, and nothing depends on the site's ``REST_FRAMEWORK``."""
+
+    parser_classes = (MultiPartParser, FormParser, JSONParser)
+    renderer_classes = (EnvelopeRenderer,)
+    authentication_classes: Sequence[type[BaseAuthentication]] = ()
+    permission_classes: Sequence[type[BasePermission]] = ()
+    throttle_classes: Sequence[type[BaseThrottle]] = ()
+    content_negotiation_class = NoNegotiation
+    versioning_class = None
+    schema = None
+    failed = "Request failed"
+    """What an answer says before the reason of a failure."""
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        return {"Allow": ", ".join(self.allowed_methods)}
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse what HTTP has a status for, before anything is done. OPTIONS asks for no more than the headers."""
+        if request.method not in self.allowed_methods:
+            raise drf.MethodNotAllowed(str(request.method))
+        if (request._request.content_params or {}).get("charset", "utf-8").lower() not in CHARSETS:
+            raise drf.UnsupportedMediaType(str(request.content_type))
+        request.get_host()  # raises DisallowedHost
+        if request.method != "OPTIONS":
+            super().initial(request, *args, **kwargs)
+
+    def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
+        return Response()
+
+    def handle_exception(self, exc: Exception) -> Response:
+        return failure(self.request, exc, self.failed)
+
+
+@method_decorator(outside_transactions, name="dispatch")
+class Endpoint(EnvelopeView):
+    """Base of the API's views: reads the parameters, and makes the checks that all of them begin with."""
+
+    authentication_classes = (APIKeyAuthentication,)
+    permission_classes = (IsAuthenticated,)
+    throttle_classes: Sequence[type[RateThrottle]] = (KeyThrottle, SenderThrottle)
+    http_method_names = ["get", "post", "options"]
+    user_parameter = "guid"
+    """The parameter that names the user in whose name the request is made."""
+    scope = "read"
+    """What the key must be allowed to do."""
+
+    given: MultiValueDict[str, Any]
+    """The parameters of the query and then those of the body, texts and files."""
+    unreadable: drf.ParseError | None = None
+    body: IO[bytes] | None = None
+    """A body that came in chunks."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        finally:
+            if self.body:
+                self.body.close()
+
+    @property
+    def allowed_methods(self) -> list[str]:
+        return [method for method in super().allowed_methods if method != "GET" or conf.ALLOW_GET]
+
+    def perform_authentication(self, request: Request) -> None:
+        self.given = MultiValueDict()
+        try:
+            self.body = take_chunked(request._request)
+            body = cast("MultiValueDict[str, Any]", request.data)
+            self.given = MultiValueDict(query_of(request._request).lists())
+            self.given.update(body)
+        except drf.ParseError as error:
+            self.unreadable = error
+        super().perform_authentication(request)
+
+    def check_permissions(self, request: Request) -> None:
+        """Make the checks 1 and 2 of the contract; only after them is a body refused that can't be read."""
+        super().check_permissions(request)
+        if not conf.ENABLED:
+            raise MessagingDisabled
+
+    def check_throttles(self, request: Request) -> None:
+        """Check the limits, one after the other: what one refuses does not count for the next."""
+        for throttle in self.throttle_classes:
+            throttle().check(request, self)
+        if self.unreadable:
+            raise self.unreadable
+
+    def parameter(self, name: str) -> str:
+        """Return the last text under ``name``, so that the body wins; empty where there is none."""
+        return next((value for value in reversed(self.given.getlist(name)) if isinstance(value, str)), "")
+
+    def find_users(self, *others: str) -> list[AbstractBaseUser]:
+        """Return the user in whose name the request is made, and those whom the parameters ``others`` name.
+
+        Raises ``ReaderNotFound``, and ``ScopeMissing`` and ``UserNotCovered`` where the key may not do this.
+        """
+        users = find_reader(self.parameter(self.user_parameter), *map(self.parameter, others))
+        cast(APIKey, self.request.auth).require(self.scope, users[0].pk)
+        return users
+
+    @property
+    def page_number(self) -> int:
+        """The page that ``offset`` asks for; a bad one is the first ("Reading messages")."""
+        return min(as_number(self.parameter("offset")) or 1, MAX_PAGE)
+
+    @property
+    def marks_read(self) -> bool:
+        return self.parameter("markallread").strip().lower() in ("1", "true")
