@@ -1,13 +1,14 @@
 """What is kept of conversations, so that nobody has to count."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connections, models, router, transaction
-from django.db.models import Count, OuterRef, Subquery, Sum, Value
+from django.db.models import Count, OuterRef, Q, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
 from ossn_messaging.conf import conf
@@ -130,13 +131,20 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         for user_id, other_id in sorted({side for one, other in pairs for side in ((one, other), (other, one))}):
             list(self.filter(user_id=user_id, other_id=other_id).select_for_update().values_list("pk"))
 
-    def forget(self, user_id: int, other_id: int, gone: "Collection[Message]") -> None:
-        """Take messages that are gone for a user, of whose side this is, out of what is kept; the side is held."""
+    def forget(self, gone: "Mapping[tuple[int, int], Collection[Message]]") -> None:
+        """Take messages, under the user and the other for whose side they are gone, out of what is kept of it.
+
+        The sides are held, and the rows of the messages are as they will be.
+        """
         from ossn_messaging.models import Message
 
-        side = self.get(user_id=user_id, other_id=other_id)
-        side.messages -= len(gone)
-        side.unread -= sum(message.recipient_id == user_id and message.position > side.read_up_to for message in gone)
-        newest = next(iter(Message.objects.using(self.db).of_side(side, side.position + 1, size=1)), None)
-        side.newest, side.active_at = (newest.position, newest.created_at) if newest else (None, None)
-        side.save(using=self.db, update_fields=["messages", "unread", "newest", "active_at"])
+        wanted = [Q(user_id=user_id, other_id=other_id) for user_id, other_id in gone]
+        for side in self.filter(reduce(or_, wanted)) if wanted else []:
+            messages = gone[side.user_id, side.other_id]
+            side.messages -= len(messages)
+            side.unread -= sum(
+                message.recipient_id == side.user_id and message.position > side.read_up_to for message in messages
+            )
+            newest = next(iter(Message.objects.using(self.db).of_side(side, side.position + 1)), None)
+            side.newest, side.active_at = (newest.position, newest.created_at) if newest else (None, None)
+            side.save(using=self.db, update_fields=["messages", "unread", "newest", "active_at"])

@@ -35,16 +35,15 @@ class DeletingQuerySet(models.QuerySet["Message"]):
 
         with self._held() as held:
             seen = [message for message in held if message.is_visible_to(user)]
-            by_other: dict[int, list[Message]] = {}
+            gone: dict[tuple[int, int], list[Message]] = {}
             for message in seen:
                 if message.sender_id == user.pk:
                     message.deleted_by_sender = True
                 else:
                     message.deleted_by_recipient = True
-                by_other.setdefault(message.sender_id + message.recipient_id - user.pk, []).append(message)
+                gone.setdefault((user.pk, message.sender_id + message.recipient_id - user.pk), []).append(message)
             self.model.objects.using(self.db).bulk_update(seen, ["deleted_by_sender", "deleted_by_recipient"])
-            for other_id, gone in by_other.items():
-                Conversation.objects.using(self.db).forget(user.pk, other_id, gone)
+            Conversation.objects.using(self.db).forget(gone)
             for message in seen:
                 if message.deleted_by_sender and message.deleted_by_recipient:
                     message.delete(using=self.db)

@@ -30,9 +30,8 @@ def forget_message(instance: Message, using: str, **kwargs: Any) -> None:
     """Take a message out of the counts of those who still saw it, unless another deletion has done so."""
     held: Message | None = instance.__dict__.pop("held", None)
     if held is not None:
-        for user_id, other_id, deleted in held.sides():
-            if not deleted:
-                Conversation.objects.using(using).forget(user_id, other_id, [held])
+        seen = {(user_id, other_id): [held] for user_id, other_id, deleted in held.sides() if not deleted}
+        Conversation.objects.using(using).forget(seen)
 
 
 def connect() -> None:

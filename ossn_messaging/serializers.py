@@ -13,6 +13,8 @@ from ossn_messaging.conf import conf
 from ossn_messaging.links import attachment_url, icon_url
 from ossn_messaging.models import Attachment, Message
 
+FILE = ("file:attachment", "attachment_guid", "attachment_name", "type_of_attachment", "attachment_url")
+NOT_KEPT = {"message", "attachment_name", "attachment_url"}
 LINE_BREAK = re.compile(r"\r\n|\n\r|\n|\r")
 
 
@@ -99,9 +101,7 @@ def _file(request: HttpRequest, attachment: Attachment, user_id: int) -> dict[st
 
 def kept_answer(payload: dict[str, Any]) -> str:
     """Return what to keep of a message's payload for a repetition: nothing that goes when the message is deleted."""
-    return json.dumps(
-        payload | {name: "" for name in ("message", "attachment_name", "attachment_url") if name in payload}
-    )
+    return json.dumps({name: "" if name in NOT_KEPT else value for name, value in payload.items()})
 
 
 def repeated_object(request: HttpRequest, message: Message) -> dict[str, Any]:
@@ -109,4 +109,6 @@ def repeated_object(request: HttpRequest, message: Message) -> dict[str, Any]:
     payload: dict[str, Any] = json.loads(message.repeats.answer) if message.repeats else {}
     payload["message"] = formatted(message.text)
     attachment = _attachment(message)
-    return payload | _file(request, attachment, message.sender_id) if attachment else payload
+    if attachment:
+        return payload | _file(request, attachment, message.sender_id)
+    return {name: value for name, value in payload.items() if name not in FILE}

@@ -92,7 +92,12 @@ def test_every_setting_has_wrong_values() -> None:
 
 @pytest.mark.parametrize("path", ["nothing", "tests.nothing.here", "tests.site.nothing", "tests.site.NOT_CALLABLE"])
 def test_a_path_that_leads_nowhere(settings: Settings, path: str) -> None:
-    for name, value in {"USER_ICON": path, "CAN_SEND": path, "IS_ONLINE": path, "ATTACHMENT_VALIDATORS": [path]}.items():
+    for name, value in {
+        "USER_ICON": path,
+        "CAN_SEND": path,
+        "IS_ONLINE": path,
+        "ATTACHMENT_VALIDATORS": [path],
+    }.items():
         settings.OSSN_MESSAGING = {name: value}
         assert ids() == ["ossn_messaging.E004"]
 
