@@ -48,11 +48,12 @@ def failure(request: HttpRequest, exception: Exception, failed: str) -> Response
     """
     error = _protocol_error(exception)
     status = error.rest_status if conf.HTTP_STATUS == "rest" else error.ossn_status
-    response = _answer(request, False, error.code, error.describe(failed), status)
+    text = error.describe(failed)
+    response = _answer(request, False, error.code, text, status)
     for name, value in error.headers.items():
         response[name] = value
     if error.ossn_status >= 500:
-        _log(request, error, exception)
+        _log(request, text, exception)
     # Django's own record of it has the request, and a report made from that its parameters, the key among them.
     response._has_been_logged = status >= 500  # type: ignore[attr-defined]
     if status == 401:
@@ -60,10 +61,10 @@ def failure(request: HttpRequest, exception: Exception, failed: str) -> Response
     return response
 
 
-def _log(request: HttpRequest, error: exceptions.MessagingError, cause: Exception) -> None:
+def _log(request: HttpRequest, text: str, cause: Exception) -> None:
     """Log a failure with its traceback as text: reports made from ``exc_info`` show the variables of every frame."""
     trace = "".join(traceback.format_exception(cause))
-    what = (request.method, iri_to_uri(request.path), error)
+    what = (request.method, iri_to_uri(request.path), text)
     logger.handle(
         logger.makeRecord(logger.name, logging.ERROR, __file__, 0, "%s %s: %s", what, exc_info=None, sinfo=trace)
     )

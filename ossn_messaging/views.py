@@ -127,10 +127,8 @@ class Reading(Endpoint):
             return user_object(request, other)
         return user_object(request, other, *self.icons) | {"is_online": is_online(other)}
 
-    def listed(
-        self, request: Request, message: Message, reader: AbstractBaseUser, users: dict[int, Any]
-    ) -> dict[str, Any]:
-        item = listed_object(request, message, reader.pk, users)
+    def listed(self, request: Request, message: Message, reader_id: int, users: dict[int, Any]) -> dict[str, Any]:
+        item = listed_object(request, message, reader_id, users)
         return {"data": {}} | item if self.version == 1 else item
 
 

@@ -184,6 +184,22 @@ class API:
         payload: dict[str, Any] = answer["payload"]
         return payload
 
+    def ask(self, path: str, **parameters: Any) -> dict[str, Any]:
+        """Return the answer of another endpoint than ``SEND``, with ``path`` from the version on.
+
+        ``status`` is the HTTP status that it must have, and ``get`` asks by GET.
+        """
+        status, get = parameters.pop("status", 200), parameters.pop("get", False)
+        given = {"api_key_token": self.key, **{name.rstrip("_"): value for name, value in parameters.items()}}
+        response = (self.client.get if get else self.client.post)(f"/api/{path}", given)
+        return self.read(response, status)
+
+    def told(self, path: str, **parameters: Any) -> Any:
+        """Return the payload of another endpoint than ``SEND``."""
+        answer = self.ask(path, **parameters)
+        assert answer["code"] == "100", answer
+        return answer["payload"]
+
     def fails(self, code: str, **changes: Any) -> str:
         answer = self.send(**changes)
         assert answer["code"] == code, answer

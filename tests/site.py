@@ -45,6 +45,10 @@ def only_to_recipients_named_s(sender: Any, recipient: Any, api_key: Any) -> boo
     return bool(recipient.first_name.startswith("S"))
 
 
+def only_named_s_is_online(user: Any) -> bool:
+    return bool(user.first_name.startswith("S"))
+
+
 def no_drafts(file: Any) -> None:
     if b"DRAFT" in file.read():
         raise ValidationError("%(name)s is a draft", params={"name": file.name})
