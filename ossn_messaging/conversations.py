@@ -87,6 +87,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
             if before > held.unread:
                 announce = partial(message_viewed.send_robust, sender=type(side), conversation=held, messages=viewed)
                 transaction.on_commit(announce, using=using)
+        side.read_up_to, side.unread = held.read_up_to, held.unread
         return before - held.unread
 
     def _current(self) -> Self:

@@ -64,6 +64,7 @@ class DeletingQuerySet(models.QuerySet["Message"]):
             Attachment.objects.using(self.db).filter(message__in=left).delete()
             for message in left:
                 message.text, message.deleted_at = "", timezone.now()
+                message.lacks_attachment()
             self.model.objects.using(self.db).bulk_update(left, ["text", "deleted_at"])
             self._announce(left, None)
         return len(held)

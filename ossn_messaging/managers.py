@@ -140,7 +140,7 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
             raise NotAllowed
         check_text(text)
         message: Message = self.model(sender=sender, recipient=recipient, text=text, api_key=api_key)
-        self.model._meta.get_field("attachment").set_cached_value(message, None)  # known, so never asked for
+        message.lacks_attachment()
 
         def finish() -> None:
             if sending:

@@ -89,6 +89,10 @@ class Message(models.Model):
     def __str__(self) -> str:
         return _("message %(id)s") % {"id": self.pk}
 
+    def lacks_attachment(self) -> None:
+        """Let this object know that there is no attachment, so that the database is not asked."""
+        self._meta.get_field("attachment").set_cached_value(self, None)  # type: ignore[union-attr]
+
     def sides(self) -> list[tuple[int, int, bool]]:
         """Return (user id, id of the other, whether the user deleted it) of both, in the order to lock them in."""
         return sorted(
