@@ -323,13 +323,16 @@ def test_many_do_everything_at_once(sender: User, recipient: User, stranger: Use
             some = Message.objects.filter(pk__in=numbers[(turn + number) % 7 : turn + number + 12 : 5])
             send(user, other)
             Conversation.objects.between(user, other).mark_read()
-            verbs: list[Callable[[], object]] = [
-                lambda some=some, user=user: some.delete_for(user),  # type: ignore[misc]
-                lambda some=some: some.delete_for_both(),  # type: ignore[misc]
-                lambda some=some: some.order_by("?")[0].delete() if some else None,  # type: ignore[misc]
-                lambda some=some: Message.objects.filter(pk__in=list(some.values_list("pk", flat=True)[:1])).delete(),  # type: ignore[misc]
-            ]
-            verbs[(turn + number) % len(verbs)]()
+            match (turn + number) % 4:
+                case 0:
+                    some.delete_for(user)
+                case 1:
+                    some.delete_for_both()
+                case 2:
+                    some.filter(pk__lt=numbers[turn]).delete()
+                case _:
+                    for message in some[:1]:
+                        message.delete()
 
     at_once(work)
     assert 0 < Message.objects.filter(pk__in=numbers).count() < 60
