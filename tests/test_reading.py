@@ -438,6 +438,33 @@ def test_by_post_alone(api: API, sender: User, recipient: User, settings: Settin
     api.told(LIST, guid=sender.pk, to=recipient.pk)
 
 
+EVERY = [LIST, LIST_1, NEW, NEW_1, RECENT, RECENT_1, UNREAD, "v2.0/message/delete", "v1.0/message_delete"]
+
+
+@pytest.mark.parametrize("path", [*EVERY, "v1.0/message_add"])
+def test_get_does_what_post_does_and_head_and_options_nothing(
+    api: API, sender: User, recipient: User, path: str
+) -> None:
+    given: dict[str, Any] = {"markallread": 1, "message": "Test", "id": api.ok(from_=recipient.pk, to=sender.pk)["id"]}
+    if path in EVERY[:-2]:
+        given |= {name.rstrip("_"): value for name, value in asked(path, sender, recipient).items()}
+    else:
+        given |= {"guid": recipient.pk, "from": sender.pk, "to": recipient.pk}
+
+    def state() -> Any:
+        sides = Conversation.objects.order_by("pk").values_list("messages", "unread", "read_up_to")
+        return list(sides), list(Message.objects.values_list("text", "deleted_at"))
+
+    before = state()
+    for method in (api.client.head, api.client.options):
+        response = method(f"/api/{path}", query_params={**given, "api_key_token": api.key})
+        assert response.content == b"" or response.status_code == 405
+        assert response["Allow"] == "GET, POST, OPTIONS"
+        assert state() == before
+    assert api.ask(path, get=True, **given)["code"] == "100"
+    assert (state() == before) == (path in (RECENT, RECENT_1, UNREAD))
+
+
 # Sending in version 1.0
 
 
