@@ -341,3 +341,19 @@ def test_many_do_everything_at_once(sender: User, recipient: User, stranger: Use
     for user, other in pairs:
         Conversation.objects.between(user, other).mark_read()
     assert not Conversation.objects.exclude(unread=0).exists()
+
+
+def test_some_mark_while_others_send_and_delete(sender: User, recipient: User) -> None:
+    """All in one conversation, so that each is always in the way of another."""
+
+    def work(number: int) -> None:
+        for turn in range(40):
+            if number % 2:
+                Conversation.objects.between(recipient, sender).mark_read()
+            else:
+                message = send(sender, recipient)
+                if turn % 4 == 3:
+                    Message.objects.filter(pk=message.pk).delete_for(recipient)
+
+    at_once(work)
+    assert_nothing_drifted(sender, recipient)
