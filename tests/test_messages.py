@@ -344,12 +344,16 @@ def test_many_do_everything_at_once(sender: User, recipient: User, stranger: Use
 
 
 def test_some_mark_while_others_send_and_delete(sender: User, recipient: User) -> None:
-    """All in one conversation, so that each is always in the way of another."""
+    """All in one conversation, so that each is always in the way of another; each marking is looked at at once."""
+    send(sender, recipient)
 
     def work(number: int) -> None:
-        for turn in range(40):
+        for turn in range(60):
             if number % 2:
                 Conversation.objects.between(recipient, sender).mark_read()
+                with transaction.atomic():
+                    Conversation.objects.hold([(sender.pk, recipient.pk)])
+                    assert_nothing_drifted(sender, recipient)
             else:
                 message = send(sender, recipient)
                 if turn % 4 == 3:
