@@ -26,16 +26,28 @@ def check_settings(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 
 
 def check_databases(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """Return an error for each of ``databases`` that can't do what ``Conversation.objects.advance()`` asks for."""
-    return [
-        _error(
-            "E008",
-            f"The database {alias!r} does not know INSERT ... RETURNING.",
-            "Use PostgreSQL, MariaDB 10.5 or later, or SQLite 3.35 or later.",
-        )
-        for alias in databases or ()
-        if not connections[alias].features.can_return_columns_from_insert
-    ]
+    """Return what is wrong with each of ``databases`` that can't do what ``Conversation.objects`` asks for."""
+    errors: list[CheckMessage] = []
+    for alias in databases or ():
+        connection = connections[alias]
+        if not connection.features.can_return_columns_from_insert:
+            errors.append(
+                _error(
+                    "E008",
+                    f"The database {alias!r} does not know INSERT ... RETURNING.",
+                    "Use PostgreSQL, MariaDB 10.5 or later, or SQLite 3.35 or later.",
+                )
+            )
+        isolation_level = getattr(connection, "isolation_level", None)
+        if connection.vendor == "mysql" and isolation_level != "read committed":
+            errors.append(
+                _error(
+                    "E010",
+                    f"The database {alias!r} reads at the isolation level {isolation_level!r}, and counts would drift.",
+                    'Leave "isolation_level" out of its OPTIONS: Django\'s default is "read committed".',
+                )
+            )
+    return errors
 
 
 def _check_dict() -> list[CheckMessage]:

@@ -2,13 +2,12 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from functools import partial, reduce
-from operator import or_
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connections, models, router, transaction
-from django.db.models import Count, OuterRef, Q, Subquery, Sum, Value
+from django.db.models import Count, OuterRef, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
 from ossn_messaging.conf import conf
@@ -42,28 +41,38 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
     """To read, the database is asked that is written to: in a copy of it, what was deleted might still be there."""
 
     def of(self, user: AbstractBaseUser) -> Self:
-        """The user's conversations that have messages, the one with the newest message first."""
-        return self._current().filter(user_id=user.pk, active_at__isnull=False).order_by("-active_at", "-other")
+        """The user's conversations that have messages, with their ``other``; the one with the newest message first."""
+        sides = self._current().filter(user_id=user.pk, active_at__isnull=False)
+        return sides.select_related("other").order_by("-active_at", "-other_id")
 
     def between(self, user: AbstractBaseUser, other: AbstractBaseUser) -> "Conversation":
         """Return the user's side of what there is between them and the other; not saved, where there is nothing."""
         pair = {"user_id": user.pk, "other_id": other.pk}
-        return self._current()._with_seen().filter(**pair).first() or self.model(**pair)
+        side = self._current()._with_seen().filter(**pair).first() or self.model(**pair)
+        side.user, side.other = user, other  # type: ignore[assignment]
+        return side
 
     def recent(self, user: AbstractBaseUser, number: int = 1, *, size: int | None = None) -> "list[Conversation]":
-        """Return a page, counted from 1, of ``of()``, each with its ``other`` and its ``newest_message``."""
+        """Return a page, counted from 1, of ``of()``, each with its ``newest_message``."""
         from ossn_messaging.models import Message
 
         size = size or conf.PAGE_SIZE
+        skip, sides = (max(number, 1) - 1) * size, self.of(user)
+        if skip:  # what belongs to a conversation would be looked up for all that are skipped
+            sides = sides.filter(pk__in=list(sides.values_list("pk", flat=True)[skip : skip + size]))
         at = {"position": OuterRef("newest")}
         sent = Message.objects.sent(OuterRef("user"), OuterRef("other")).filter(**at)
         received = Message.objects.received(OuterRef("user"), OuterRef("other")).filter(**at)
         newest = Coalesce(Subquery(sent.values("pk")), Subquery(received.values("pk")))
-        sides = self.of(user)._with_seen().select_related("other").annotate(newest_id=newest)
-        page = {side.newest_id: side for side in sides[(number - 1) * size : number * size]}  # type: ignore[attr-defined]
-        for message in Message.objects.using(sides.db).select_related("attachment").filter(pk__in=page):
-            page[message.pk].newest_message = page[message.pk].told([message])[0]
-        return [side for side in page.values() if side.newest_message]
+        page = list(sides._with_seen().annotate(newest_id=newest)[:size])
+        ids = [side.newest_id for side in page]  # type: ignore[attr-defined]
+        found = Message.objects.using(sides.db).select_related("attachment").in_bulk(ids)
+        for side, message in zip(page, map(found.get, ids), strict=True):
+            if message is not None and message.is_visible_to(user):
+                (side.newest_message,) = side.told([message])
+            else:  # it was deleted a moment ago
+                side.newest_message = next(iter(side.page(size=1)), None)
+        return [side for side in page if side.newest_message]
 
     def unread(self, user: AbstractBaseUser) -> Unread:
         """Count what a user has not viewed."""
@@ -79,13 +88,15 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         using = router.db_for_write(self.model, instance=side)
         received = Message.objects.using(using).received(side.user_id, side.other_id)
         with transaction.atomic(using=using):
-            held = self.using(using).select_for_update().get(pk=side.pk)
+            held = self.using(using).select_for_update().filter(pk=side.pk).first()
+            if held is None:  # one of the two was deleted meanwhile
+                return 0
             viewed = received.filter(position__gt=held.read_up_to, position__lte=side.position)
             held.read_up_to = max(held.read_up_to, side.position)
             before, held.unread = held.unread, received.filter(position__gt=held.read_up_to).count()
             held.save(using=using, update_fields=["read_up_to", "unread"])
             if before > held.unread:
-                announce = partial(message_viewed.send_robust, sender=type(side), conversation=held, messages=viewed)
+                announce = partial(message_viewed.send_robust, sender=self.model, conversation=side, messages=viewed)
                 transaction.on_commit(announce, using=using)
         side.read_up_to, side.unread = held.read_up_to, held.unread
         return before - held.unread
@@ -122,7 +133,11 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
             for value in (user_id, other_id, int(user_id == message.recipient_id), at)
         ]
         sides = list(self.raw(ADVANCE.format(table=quote(self.model._meta.db_table), **name), params))
-        return max(side.position for side in sides), max(filter(None, (side.active_at for side in sides)))
+        latest = max(filter(None, (side.active_at for side in sides)))
+        # They differ where this server's clock is late and one side had deleted the newest message.
+        if any(side.active_at != latest for side in sides):
+            self.filter(pk__in=[side.pk for side in sides]).update(active_at=latest)
+        return max(side.position for side in sides), latest
 
     def hold(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Lock both sides of the conversations of these pairs of user ids, in the one order in which all do.
@@ -139,13 +154,15 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         """
         from ossn_messaging.models import Message
 
-        wanted = [Q(user_id=user_id, other_id=other_id) for user_id, other_id in gone]
-        for side in self.filter(reduce(or_, wanted)) if wanted else []:
-            messages = gone[side.user_id, side.other_id]
+        users, others = zip(*gone, strict=True) if gone else ((), ())
+        for side in self.filter(user_id__in=users, other_id__in=others):
+            messages = gone.get((side.user_id, side.other_id))
+            if messages is None:
+                continue
             side.messages -= len(messages)
             side.unread -= sum(
                 message.recipient_id == side.user_id and message.position > side.read_up_to for message in messages
             )
-            newest = next(iter(Message.objects.using(self.db).of_side(side, side.position + 1)), None)
+            newest = next(iter(Message.objects.using(self.db).of_side(side, below=side.position + 1)), None)
             side.newest, side.active_at = (newest.position, newest.created_at) if newest else (None, None)
             side.save(using=self.db, update_fields=["messages", "unread", "newest", "active_at"])

@@ -42,11 +42,15 @@ class DeletingQuerySet(models.QuerySet["Message"]):
                 else:
                     message.deleted_by_recipient = True
                 gone.setdefault((user.pk, message.sender_id + message.recipient_id - user.pk), []).append(message)
-            self.model.objects.using(self.db).bulk_update(seen, ["deleted_by_sender", "deleted_by_recipient"])
+            for side in ("sender", "recipient"):
+                rows = self._rows(message for message in seen if getattr(message, f"{side}_id") == user.pk)
+                rows.update(**{f"deleted_by_{side}": True})
             Conversation.objects.using(self.db).forget(gone)
-            for message in seen:
-                if message.deleted_by_sender and message.deleted_by_recipient:
-                    message.delete(using=self.db)
+            both = [message for message in seen if message.deleted_by_sender and message.deleted_by_recipient]
+            if both:
+                self._rows(both).delete()
+            for message in both:
+                message.lacks_attachment()
             self._announce(seen, user)
         return len(seen)
 
@@ -62,10 +66,11 @@ class DeletingQuerySet(models.QuerySet["Message"]):
         with self._held() as held:
             left = [message for message in held if not message.is_deleted]
             Attachment.objects.using(self.db).filter(message__in=left).delete()
+            now = timezone.now()
+            self._rows(left).update(text="", deleted_at=now)
             for message in left:
-                message.text, message.deleted_at = "", timezone.now()
+                message.text, message.deleted_at = "", now
                 message.lacks_attachment()
-            self.model.objects.using(self.db).bulk_update(left, ["text", "deleted_at"])
             self._announce(left, None)
         return len(held)
 
@@ -75,11 +80,14 @@ class DeletingQuerySet(models.QuerySet["Message"]):
     def _held(self) -> "Iterator[list[Message]]":
         """Lock the conversations of these messages until the end of the transaction, and see what they are then."""
         self._for_write = True
-        rows = self.model.objects.using(self.db)
         with transaction.atomic(using=self.db):
-            found = list(self.using(self.db).order_by().values_list("pk", "sender_id", "recipient_id"))
-            self._hold((sender_id, recipient_id) for _pk, sender_id, recipient_id in found)
-            yield list(rows.filter(pk__in=[row[0] for row in found]).select_related("attachment"))
+            found = list(self.using(self.db))
+            self._hold((message.sender_id, message.recipient_id) for message in found)
+            yield list(self._rows(found).select_related("attachment", "sender", "recipient"))
+
+    def _rows(self, messages: "Iterable[Message]") -> models.QuerySet["Message"]:
+        rows: models.QuerySet[Message] = self.model.objects.using(self.db)
+        return rows.filter(pk__in=[message.pk for message in messages])
 
     def _hold(self, pairs: "Iterable[tuple[int, int]]") -> None:
         from ossn_messaging.models import Conversation

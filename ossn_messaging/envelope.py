@@ -94,14 +94,14 @@ def _protocol_error(exception: Exception) -> exceptions.MessagingError:
 
 
 class EnvelopeRenderer(BaseRenderer):
-    """JSON in UTF-8, whatever the site's ``REST_FRAMEWORK`` says of JSON."""
+    """JSON in UTF-8, whatever the site's ``REST_FRAMEWORK`` says of JSON; for what UTF-8 has not, a question mark."""
 
     media_type = "application/json"
     format = "json"
     charset = None
 
     def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> bytes:
-        return b"" if data is None else json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+        return b"" if data is None else json.dumps(data, ensure_ascii=False, allow_nan=False).encode(errors="replace")
 
 
 class NoNegotiation(BaseContentNegotiation):

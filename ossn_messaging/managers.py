@@ -2,11 +2,12 @@
 
 import logging
 import secrets
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.files.base import File
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from ossn_messaging.models import APIKey, Attachment, Conversation, Message  # noqa: F401, in the bases below
 
 logger = logging.getLogger(__name__)
+
+Row = TypeVar("Row")
 
 
 def clean_text(text: str) -> str:
@@ -70,30 +73,50 @@ class MessageQuerySet(DeletingQuerySet):
         """What the other sent to the user and the user has not deleted."""
         return self.filter(recipient_id=user_id, sender_id=other_id, deleted_by_recipient=Value(False))
 
-    def of_side(self, side: "Conversation", below: int, skip: int = 0, size: int = 1) -> Self:
+    def of_side(self, side: "Conversation", *, below: int, skip: int = 0, size: int = 1) -> "models.QuerySet[Message]":
         """The newest messages of a user's side of a conversation with positions less than ``below``.
 
-        Each half is cut off before they are put together, where the database can: MariaDB would read all of both.
+        What is skipped is counted off in the indexes alone.
         """
-        halves = [
-            half.filter(position__lt=below).select_related("attachment")
-            for half in (self.sent(side.user_id, side.other_id), self.received(side.user_id, side.other_id))
-        ]
-        if connections[self.db].features.supports_slicing_ordering_in_compound:
-            halves = [half.order_by("-position")[: skip + size] for half in halves]
-        return halves[0].union(halves[1], all=True).order_by("-position")[skip : skip + size]
+        halves = (self.sent(side.user_id, side.other_id), self.received(side.user_id, side.other_id))
+        if skip:
+            positions = _merged([half.filter(position__lt=below).values("position") for half in halves], skip + 1)
+            below = _position_after(positions, skip)
+        return _merged([half.filter(position__lt=below).select_related("attachment") for half in halves], size)
+
+    def unread_of_side(self, side: "Conversation", *, skip: int, size: int) -> "models.QuerySet[Message]":
+        """The newest messages that the user has received and not viewed."""
+        unread = self.received(side.user_id, side.other_id).filter(position__gt=side.read_up_to).order_by("-position")
+        if skip:
+            unread = unread.filter(position__lt=_position_after(unread.values("position"), skip))
+        return unread.select_related("attachment")[:size]
 
     def position_of(self, message_id: int, side: "Conversation") -> int:
         """Return the position in a conversation of a message; if that is gone, where it would have been.
 
-        Ids and positions grow in one order.
+        Ids and positions grow in one order, so that is found in as many steps as the number of messages has bits.
         """
         found = self.filter(pk=message_id).values_list("sender_id", "recipient_id", "position").first()
         if found and set(found[:2]) == {side.user_id, side.other_id}:
             return int(found[2])
-        halves = (self.sent(side.user_id, side.other_id), self.received(side.user_id, side.other_id))
-        newest = [half.filter(pk__lt=message_id).order_by("-position").first() for half in halves]
-        return max((message.position for message in newest if message), default=0) + 1
+
+        def newest_id(position: int) -> int:
+            return next((message.pk for message in self.of_side(side, below=position + 1)), 0)
+
+        return bisect_left(range(side.position + 1), message_id, key=newest_id)
+
+
+def _merged(halves: "list[models.QuerySet[Message, Row]]", size: int) -> "models.QuerySet[Message, Row]":
+    """Return the newest of both halves; each is cut off first where the database can, for MariaDB would read it all."""
+    if connections[halves[0].db].features.supports_slicing_ordering_in_compound:
+        halves = [half.order_by("-position")[:size] for half in halves]
+    return halves[0].union(halves[1], all=True).order_by("-position")[:size]
+
+
+def _position_after(positions: "models.QuerySet[Message, dict[str, Any]]", skip: int) -> int:
+    """Return the position below which what comes after so many begins; 0 where there are not more."""
+    last = list(positions[skip - 1 : skip])
+    return int(last[0]["position"]) if last else 0
 
 
 class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ignore[misc]

@@ -149,10 +149,10 @@ class Conversation(models.Model):
     active_at = models.DateTimeField(_("active at"), null=True)
     """When that message was sent."""
 
-    seen_up_to = 0
-    """The position up to which the other has viewed what the user sent, as far as it was asked for."""
+    seen_up_to: int | None = None
+    """The position up to which the other has viewed what the user sent; ``None`` until it is asked for."""
     newest_message: Message | None = None
-    """As far as it was asked for."""
+    """What ``Conversation.objects.recent()`` has found."""
 
     objects = ConversationQuerySet.as_manager()
 
@@ -176,30 +176,24 @@ class Conversation(models.Model):
         ``number`` counts pages from 1; ``before`` is the id of the message that the page comes before, and costs the
         same however far back that is. ``size`` is ``PAGE_SIZE`` where it is not given.
         """
-        if not self.messages:
+        size = size or conf.PAGE_SIZE
+        skip, below = (max(number, 1) - 1) * size, self.position + 1
+        if before is None and skip >= self.messages:
             return []
         messages = Message.objects.using(self._state.db)
-        size = size or conf.PAGE_SIZE
-        skip = (number - 1) * size
         if before is not None:
-            below, skip = messages.position_of(before, self), 0
+            skip, below = 0, messages.position_of(before, self)
         elif self.messages == self.position:  # none was ever deleted, so each page is a known range of positions
-            below, skip = self.position + 1 - skip, 0
-        else:
-            below = self.position + 1
-        if below <= 1 or skip >= self.messages:
-            return []
-        return self.told(messages.of_side(self, below, skip, size))
+            skip, below = 0, below - skip
+        return self.told(messages.of_side(self, below=below, skip=skip, size=size))
 
     def unread_page(self, number: int = 1, *, size: int | None = None) -> list[Message]:
         """Return a page, counted from 1, of those that the other sent and the user has not viewed, newest first."""
         size = size or conf.PAGE_SIZE
-        skip = (number - 1) * size
+        skip = (max(number, 1) - 1) * size
         if skip >= self.unread:
             return []
-        received = Message.objects.using(self._state.db).received(self.user_id, self.other_id)
-        unread = received.filter(position__gt=self.read_up_to).select_related("attachment").order_by("-position")
-        return self.told(unread[skip : skip + size])
+        return self.told(Message.objects.using(self._state.db).unread_of_side(self, skip=skip, size=size))
 
     def mark_read(self) -> int:
         """Mark what the user has received, up to the newest message that this object knows of, as viewed.
@@ -212,10 +206,12 @@ class Conversation(models.Model):
     def told(self, messages: "Iterable[Message]") -> list[Message]:
         """Return the messages with what the two sides tell of whether they are viewed."""
         told = list(messages)
+        if self.seen_up_to is None and any(message.sender_id == self.user_id for message in told):
+            mirrored = type(self).objects.using(self._state.db).filter(user=self.other_id, other=self.user_id)
+            self.seen_up_to = mirrored.values_list("read_up_to", flat=True).first()
         for message in told:
-            message.is_viewed = message.position <= (
-                self.seen_up_to if message.sender_id == self.user_id else self.read_up_to
-            )
+            up_to = self.seen_up_to if message.sender_id == self.user_id else self.read_up_to
+            message.is_viewed = message.position <= (up_to or 0)
         return told
 
 

@@ -17,13 +17,13 @@ message_viewed = Signal()
 """A user has viewed messages of a conversation.
 
 Arguments: ``sender``, the class ``Conversation``; ``conversation``, the user's side of it; ``messages``, a queryset of
-those that were viewed now. One signal for all of them.
+those that were viewed now, and are still there when it is read. One signal for all of them.
 """
 
 message_deleted = Signal()
-"""A message has been deleted.
+"""A message has been deleted, by ``delete_for()`` or ``delete_for_both()``; of ``delete()`` Django's signals tell.
 
-Arguments: ``sender``, the class ``Message``; ``message``, as it is now, without its text and attachment where it was
-deleted for both, and with ``pk`` ``None`` where both have deleted it; ``user``, for whom alone it was deleted, ``None``
-where for both.
+Arguments: ``sender``, the class ``Message``; ``message``, with its sender and recipient loaded, as it is now: without
+its text and attachment where it was deleted for both, without its row where both have deleted it; ``user``, for whom
+alone it was deleted, ``None`` where for both.
 """

@@ -311,6 +311,87 @@ def test_the_signals_follow_the_commit(api: API, deleted: list[dict[str, Any]], 
     assert (gone.text, gone.is_deleted, hasattr(gone, "attachment")) == ("", True, False)
 
 
+def test_what_receivers_are_told_of_has_its_users(
+    api: API, deleted: list[dict[str, Any]], viewed: list[dict[str, Any]], django_assert_num_queries: Any
+) -> None:
+    first, second, third = (api.ok(attachment=upload("dummy.pdf"))["id"] for _ in range(3))
+    side = Conversation.objects.between(api.recipient, api.sender)
+    api.ok(message="came since")
+    Message.objects.filter(pk=first).delete_for(api.recipient)
+    assert side.mark_read() == 2
+    later = Conversation.objects.between(api.recipient, api.sender)
+    api.ok(message="came since that")
+    assert later.mark_read() == 1
+    assert [[message.pk for message in call["messages"]] for call in viewed] == [[second, third], [third + 1]]
+    Message.objects.filter(pk=first).delete_for(api.sender)
+    with django_assert_num_queries(0):
+        for call in deleted:
+            assert (call["message"].pk, call["message"].sender, call["message"].recipient) == (
+                first,
+                api.sender,
+                api.recipient,
+            )
+        assert [hasattr(call["message"], "attachment") for call in deleted] == [True, False]
+        assert (later.user, later.other) == (api.recipient, api.sender)
+
+
+def test_marks_never_go_back(api: API, viewed: list[dict[str, Any]]) -> None:
+    """Of two apps of one user, the one that has read less marks last."""
+    api.ok()
+    old = Conversation.objects.between(api.recipient, api.sender)
+    api.ok()
+    assert Conversation.objects.between(api.recipient, api.sender).mark_read() == 2
+    assert old.mark_read() == 0
+    assert api.told(UNREAD, guid=api.recipient.pk) == {"count": 0, "conversations": 0}
+    assert {message.is_viewed for message in Conversation.objects.between(api.sender, api.recipient).page()} == {True}
+    assert len(viewed) == 1
+
+
+def test_a_conversation_that_goes_while_it_is_read(api: API) -> None:
+    api.ok()
+    side = Conversation.objects.between(api.recipient, api.sender)
+    api.sender.delete()
+    assert side.mark_read() == 0
+    assert side.page() == side.unread_page() == []
+
+
+def test_whether_a_message_is_viewed_however_its_conversation_was_found(api: API) -> None:
+    api.ok()
+    api.told(LIST, guid=api.recipient.pk, to=api.sender.pk, markallread=1)
+    for side in (Conversation.objects.of(api.sender)[0], Conversation.objects.get(user=api.sender)):
+        assert [message.is_viewed for message in side.page()] == [True]
+
+
+def test_pages_below_the_first_are_the_first(api: API) -> None:
+    number = api.ok()["id"]
+    side = Conversation.objects.between(api.recipient, api.sender)
+    for page in (0, -1):
+        for found in (side.page(page), side.unread_page(page)):
+            assert [message.pk for message in found] == [number]
+        assert len(Conversation.objects.recent(api.sender, page)) == 1
+
+
+def test_some_of_many(api: API) -> None:
+    """Whatever queryset names them: cut off, sorted, or from many conversations."""
+    numbers = [api.ok()["id"] for _ in range(4)]
+    assert Message.objects.order_by("-pk")[:2].delete_for(api.sender) == 2
+    assert Message.objects.order_by("pk")[:1].delete_for_both() == 1
+    page = [message.pk for message in Conversation.objects.between(api.sender, api.recipient).page()]
+    assert page == [numbers[1], numbers[0]]
+    others = User.objects.bulk_create(User(username=f"user {number}") for number in range(1100))
+    for user, other in ((api.sender, None), (None, api.sender)):
+        Conversation.objects.bulk_create(
+            Conversation(user=user or one, other=other or one, position=1, messages=1, newest=1) for one in others
+        )
+    Message.objects.bulk_create(
+        Message(sender=api.sender, recipient=one, text=".", position=1)
+        for one in User.objects.filter(pk__in=[u.pk for u in others])
+    )
+    assert Message.objects.filter(text=".").delete_for(api.sender) == 1100
+    assert set(Conversation.objects.filter(other__in=others).values_list("messages", flat=True)) == {0}
+    assert set(Conversation.objects.filter(user__in=others).values_list("messages", flat=True)) == {1}
+
+
 def test_no_signal_of_what_did_not_happen(
     api: API, deleted: list[dict[str, Any]], viewed: list[dict[str, Any]]
 ) -> None:
@@ -329,7 +410,7 @@ def test_no_signal_of_what_did_not_happen(
     delete(api, number, api.sender, for_="me")
     delete(api, number, api.recipient, for_="me")
     assert [call["user"] for call in deleted[1:]] == [api.sender, api.recipient]
-    assert deleted[-1]["message"].pk is None
+    assert deleted[-1]["message"].pk == number
 
 
 def test_a_receiver_that_raises_changes_nothing(api: API) -> None:

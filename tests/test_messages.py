@@ -173,6 +173,19 @@ def test_time_does_not_run_backwards(sender: User, recipient: User) -> None:
     assert set(Conversation.objects.values_list("active_at", flat=True)) == {ahead}
 
 
+def test_time_does_not_run_backwards_for_one_side(sender: User, recipient: User) -> None:
+    """One side has deleted the newest message, which the other's clock is after."""
+    ahead = timezone.now() + timedelta(hours=1)
+    first = send(sender, recipient)
+    Message.objects.filter(pk=first.pk).update(created_at=ahead)
+    Conversation.objects.filter(user=sender).update(active_at=ahead)
+    message = send(recipient, sender)
+    assert message.created_at == ahead
+    assert set(Conversation.objects.values_list("active_at", flat=True)) == {ahead}
+    Message.objects.all().delete_for(sender)
+    assert_nothing_drifted(sender, recipient)
+
+
 def test_counts_follow_deletion(sender: User, recipient: User) -> None:
     first, second, third, fourth = (send(sender, recipient, str(number)) for number in range(4))
     Conversation.objects.filter(user=recipient).update(read_up_to=first.position, unread=3)

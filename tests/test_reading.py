@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from pytest_django import Settings
 
 from ossn_messaging.conversations import ConversationQuerySet
+from ossn_messaging.managers import MessageQuerySet
 from ossn_messaging.models import APIKey, Conversation, Message
 from tests.conftest import API, fetch, upload
 from tests.files import PDF
@@ -358,6 +361,62 @@ def test_pages_of_what_is_recent(api: API, send: Any, sender: User) -> None:
         assert (texts(payload), payload["count"], payload["offset"]) == (expected, 13, str(page))
 
 
+def test_what_is_deleted_while_it_is_read(
+    api: API, send: Any, sender: User, recipient: User, stranger: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the newest messages are chosen, they may go before they are fetched."""
+    send(stranger, sender, "all that there was")
+    send(recipient, sender, "older")
+    numbers = [send(recipient, sender, text) for text in ("deleted for one", "for good")]
+    real = MessageQuerySet.in_bulk
+
+    def in_bulk(self: MessageQuerySet, ids: list[int]) -> Any:
+        monkeypatch.undo()
+        Message.objects.filter(pk=numbers[1]).delete()
+        Message.objects.filter(pk=numbers[0]).delete_for(sender)
+        Message.objects.filter(text="all that there was").delete_for(sender)
+        return real(self, ids)
+
+    monkeypatch.setattr(MessageQuerySet, "in_bulk", in_bulk)
+    assert texts(api.told(RECENT, guid=sender.pk)) == ["older"]
+
+
+def test_what_deletes_while_a_page_is_chosen_deletes_for_that_reader(
+    api: API, send: Any, sender: User, recipient: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = send(recipient, sender)
+    real = MessageQuerySet.in_bulk
+
+    def in_bulk(self: MessageQuerySet, ids: list[int]) -> Any:
+        monkeypatch.undo()
+        Message.objects.filter(pk=number).delete_for(sender)
+        return real(self, ids)
+
+    monkeypatch.setattr(MessageQuerySet, "in_bulk", in_bulk)
+    assert api.told(RECENT, guid=sender.pk)["list"] is False
+
+
+def test_the_order_is_not_that_of_the_user_model(
+    api: API, send: Any, sender: User, recipient: User, stranger: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two conversations of one moment, each is on one page."""
+    monkeypatch.setattr(User._meta, "ordering", ["username"])
+    for other in (recipient, stranger):
+        send(other, sender, other.username)
+    Conversation.objects.update(active_at=timezone.now())
+    with CaptureQueriesContext(connection) as context:
+        assert texts(api.told(RECENT, guid=sender.pk)) == ["stranger", "testuser"]
+    assert not any('username" DESC' in query["sql"].replace("`", '"') for query in context)
+
+
+def test_an_offset_that_is_not_unicode(api: API, send: Any, sender: User, recipient: User) -> None:
+    send(sender, recipient)
+    for path in (LIST, RECENT):
+        given = {"api_key_token": api.key, "guid": sender.pk, "to": recipient.pk, "offset": "\ud800"}
+        answer = api.read(api.client.post(f"/api/{path}", json.dumps(given), "application/json"))
+        assert (answer["code"], answer["payload"]["offset"]) == ("100", "?")
+
+
 # Who may read
 
 
@@ -463,6 +522,33 @@ def test_get_does_what_post_does_and_head_and_options_nothing(
         assert state() == before
     assert api.ask(path, get=True, **given)["code"] == "100"
     assert (state() == before) == (path in (RECENT, RECENT_1, UNREAD))
+
+
+class Behind:
+    """A router for a site whose copies of the database are behind: the app must not read what was deleted there."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        return "behind" if model._meta.app_label == "ossn_messaging" else None
+
+
+def test_no_copy_of_the_database_is_asked(
+    api: API, send: Any, sender: User, recipient: User, settings: Settings
+) -> None:
+    """There is no such database here, so whatever asks it fails."""
+    settings.DATABASE_ROUTERS = [Behind()]
+    bound = APIKey.objects.create_key("bound", users=[sender, recipient])[1]
+    number = send(sender, recipient, attachment=upload("dummy.pdf"))
+    for path in EVERY[:-2]:
+        for key in (api.key, bound):
+            given = {**asked(path, recipient, sender), "api_key_token": key}
+            api.told(path, **given)
+            api.told(path, **given, offset=2)
+            api.told(path, **given, before=number, markallread=1)
+    url = listed(api, recipient, sender)["list"][0]["attachment_url"]
+    assert fetch(Client(), url)[1] == PDF
+    for whose in ("me", "all"):
+        api.told("v2.0/message/delete", id=number, guid=sender.pk, for_=whose, api_key_token=bound)
+    assert fetch(Client(), url)[0].status_code == 404
 
 
 # Sending in version 1.0
