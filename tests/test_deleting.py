@@ -383,10 +383,7 @@ def test_some_of_many(api: API) -> None:
         Conversation.objects.bulk_create(
             Conversation(user=user or one, other=other or one, position=1, messages=1, newest=1) for one in others
         )
-    Message.objects.bulk_create(
-        Message(sender=api.sender, recipient=one, text=".", position=1)
-        for one in User.objects.filter(pk__in=[u.pk for u in others])
-    )
+    Message.objects.bulk_create(Message(sender=api.sender, recipient=one, text=".", position=1) for one in others)
     assert Message.objects.filter(text=".").delete_for(api.sender) == 1100
     assert set(Conversation.objects.filter(other__in=others).values_list("messages", flat=True)) == {0}
     assert set(Conversation.objects.filter(user__in=others).values_list("messages", flat=True)) == {1}

@@ -146,16 +146,24 @@ def test_the_urls_are_nowhere(settings: Settings) -> None:
     assert ids() == ["ossn_messaging.W001"]
 
 
+def database_ids() -> list[str]:
+    found = run_checks(tags=[Tags.database], databases=["default"])
+    return [str(error.id) for error in found if str(error.id).startswith("ossn_messaging.")]
+
+
 @pytest.mark.django_db
 def test_a_database_that_can_not_return_what_it_inserted(monkeypatch: pytest.MonkeyPatch) -> None:
-    def errors() -> list[CheckMessage]:
-        found = run_checks(tags=[Tags.database], databases=["default"])
-        return [error for error in found if str(error.id).startswith("ossn_messaging.")]
-
-    assert errors() == []
+    assert database_ids() == []
     monkeypatch.setattr(connection.features, "can_return_columns_from_insert", False)
-    (error,) = errors()
-    assert error.id == "ossn_messaging.E008"
+    assert database_ids() == ["ossn_messaging.E008"]
+
+
+@pytest.mark.django_db
+def test_an_isolation_level_at_which_counts_would_drift(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "vendor", "mysql")
+    for level, expected in (("read committed", []), ("repeatable read", ["ossn_messaging.E010"])):
+        monkeypatch.setattr(connection, "isolation_level", level, raising=False)
+        assert database_ids() == expected
     assert error.hint
 
 
