@@ -20,6 +20,9 @@ JSON = "application/json"
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 NO_STORE = {"Cache-Control": {"schema": {"type": "string", "enum": ["no-store"]}, "required": True}}
 
+URL_TOO_LONG = {"description": _("The server takes no URL of this length; POST has no such limit")}
+"""What gunicorn, nginx and others answer before the app sees a GET."""
+
 
 def answers(view: EnvelopeView, description: Description) -> Iterator[tuple[str, str, Answer]]:
     """Yield each answer to an operation: its status, a name, and itself. Where names are equal, so are the answers."""

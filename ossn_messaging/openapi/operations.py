@@ -7,7 +7,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ComponentRegistry, ResolvedComponent
 
 from ossn_messaging.endpoints import EnvelopeView
-from ossn_messaging.openapi.answers import answers
+from ossn_messaging.openapi.answers import URL_TOO_LONG, answers
 from ossn_messaging.openapi.descriptions import DESCRIPTIONS, Description
 from ossn_messaging.openapi.parameters import FORMS, KEY, MULTIPART, Parameter
 from ossn_messaging.openapi.security import EITHER
@@ -27,7 +27,7 @@ class OperationSchema(AutoSchema):
         for name, shape in shapes().items():
             self.component(ResolvedComponent.SCHEMA, name, shape)
         description = DESCRIPTIONS[type(view)]
-        operation = {
+        operation: dict[str, Any] = {
             "operationId": "_".join([*WORD.findall(path), method.lower()]),
             "summary": description.summary,
             "tags": [_tag(path, description)],
@@ -37,6 +37,8 @@ class OperationSchema(AutoSchema):
                 for status, name, answer in answers(view, description)
             },
         }
+        if method == "GET":
+            operation["responses"]["414"] = self.component(ResolvedComponent.RESPONSE, "UrlTooLong414", URL_TOO_LONG)
         if description.payload:
             operation["security"] = self.get_auth()
         elif description.for_some:
