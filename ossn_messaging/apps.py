@@ -1,4 +1,4 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.core import checks
 from django.utils.translation import gettext_lazy as _
 
@@ -16,3 +16,7 @@ class OssnMessagingConfig(AppConfig):
         checks.register(check_databases, checks.Tags.database)
         receivers.connect()
         masking.mask_logs()
+        if apps.is_installed("drf_spectacular"):
+            from ossn_messaging import openapi
+
+            openapi.describe()

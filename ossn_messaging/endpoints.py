@@ -13,6 +13,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.schemas.inspectors import ViewInspector
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
@@ -50,7 +51,7 @@ class EnvelopeView(APIView):
     throttle_classes: Sequence[type[BaseThrottle]] = ()
     content_negotiation_class = NoNegotiation
     versioning_class = None
-    schema = None
+    schema: ViewInspector | None = None
     failed = "Request failed"
     """What an answer says before the reason of a failure."""
 

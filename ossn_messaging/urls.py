@@ -4,13 +4,13 @@ from django.urls.converters import StringConverter
 from ossn_messaging import views
 
 
-class UsernameConverter(StringConverter):
-    """Any user name there can be: no character is refused, for a message must not fail over its sender's icon."""
+class AnyConverter(StringConverter):
+    """Any text: a message must not fail over its sender's icon, and what is no attachment is the view's to refuse."""
 
     regex = "(?s:.*)"
 
 
-register_converter(UsernameConverter, "ossn_username")
+register_converter(AnyConverter, "ossn_any")
 
 app_name = "ossn_messaging"
 
@@ -26,6 +26,6 @@ urlpatterns = [
     path("api/v1.0/message_new", views.MessageNew.as_view(version=1), name="message-new-v1"),
     path("api/v1.0/message_recent", views.MessageRecent.as_view(version=1), name="message-recent-v1"),
     path("api/v1.0/message_delete", views.MessageDelete.as_view(), name="message-delete-v1"),
-    path("messages/attachment/<int:guid>/<str:name>", views.AttachmentFile.as_view(), name="attachment"),
-    path("avatar/<ossn_username:username>/<str:size>/<str:digest>.jpeg", views.Avatar.as_view(), name="avatar"),
+    path("messages/attachment/<str:guid>/<ossn_any:name>", views.AttachmentFile.as_view(), name="attachment"),
+    path("avatar/<ossn_any:username>/<str:size>/<str:digest>.jpeg", views.Avatar.as_view(), name="avatar"),
 ]

@@ -234,7 +234,7 @@ class AttachmentFile(EnvelopeView):
     def perform_authentication(self, request: Request) -> None:
         """Leave the user of the site's session in place, which DRF would replace."""
 
-    def get(self, request: Request, guid: int, name: str) -> HttpResponseBase:
+    def get(self, request: Request, guid: str, name: str) -> HttpResponseBase:
         try:
             attachment = self.find(request, guid, name)
         except DatabaseAPIError as error:
@@ -246,7 +246,7 @@ class AttachmentFile(EnvelopeView):
         except Exception as error:  # each storage has its own
             raise ReadFailed from error
 
-    def find(self, request: Request, guid: int, name: str) -> Attachment:
+    def find(self, request: Request, guid: str, name: str) -> Attachment:
         """Return the attachment if the request has a valid signature, a user who may read it, or an API key.
 
         All that the request says is read before the attachment is looked for: what is wrong with it must not tell
@@ -263,7 +263,7 @@ class AttachmentFile(EnvelopeView):
             KeyThrottle().check(request, self)
         # A copy of the database might not know yet that a message was deleted.
         attachments = Attachment.objects.select_related("message").using(router.db_for_write(Attachment))
-        attachment = attachments.filter(pk=guid).first()
+        attachment = attachments.filter(pk=as_number(guid) or 0).first()
         if attachment is None or attachment.name != name:
             raise Http404
         if (

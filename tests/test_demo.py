@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -26,7 +27,7 @@ SECONDS = 60
 
 
 @contextmanager
-def demo(data_dir: Path, *arguments: str) -> Iterator[str]:
+def demo(data_dir: Path, *arguments: str, seconds: int = SECONDS) -> Iterator[str]:
     """Start the demo and yield what it prints, up to its last line."""
     with subprocess.Popen(
         [sys.executable, "manage.py", "demo", *arguments],
@@ -36,7 +37,7 @@ def demo(data_dir: Path, *arguments: str) -> Iterator[str]:
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        watchdog = threading.Timer(SECONDS, process.kill)
+        watchdog = threading.Timer(seconds, process.kill)
         watchdog.start()
         try:
             assert process.stdout is not None
@@ -94,6 +95,23 @@ def test_the_printed_command_works_when_pasted(tmp_path: Path, taken_port: int) 
         assert stylesheet
         with urllib.request.urlopen(admin.replace("/admin/", stylesheet[1]), timeout=SECONDS) as response:
             assert response.headers.get_content_type() == "text/css"
+
+
+def test_the_apis_own_pages_load_nothing_from_elsewhere(tmp_path: Path) -> None:
+    with demo(tmp_path, "--port", "0") as printed:
+        pages = re.findall(r"http://\S+/api/(?:docs|redoc)/", printed)
+        assert len(pages) == 2
+        for page in pages:
+            with urllib.request.urlopen(page, timeout=SECONDS) as response:
+                text = response.read().decode()
+            loaded = re.findall(r'(?:src|href)="([^"]+)"', text)
+            assert any(path.endswith(".js") for path in loaded)
+            for path in loaded:
+                with urllib.request.urlopen(urljoin(page, path), timeout=SECONDS) as response:
+                    assert response.geturl().startswith(page.partition("/api/")[0]), path
+        (schema,) = re.findall(r"http://\S+/api/schema/", printed)
+        with urllib.request.urlopen(schema, timeout=SECONDS) as response:
+            assert b"/api/v2.0/message/send:" in response.read()
 
 
 @needs_curl

@@ -149,6 +149,12 @@ def test_what_is_closed_looks_as_if_it_were_not_there(api: API, bare: str) -> No
     assert len({str({**answer, "time_token": 0}) for answer in answers}) == 1
 
 
+@pytest.mark.parametrize("path", ["-1/dummy.pdf", "one/dummy.pdf", f"{'9' * 30}/dummy.pdf", "1/a/b.pdf", "1/a%0Ab.pdf"])
+def test_what_can_be_no_attachment_is_answered_alike(api: API, path: str) -> None:
+    """Not by a page of the site's, and whatever the client makes of a name."""
+    api.read(api.client.get(f"/messages/attachment/{path}"), 404)
+
+
 def test_another_name_is_another_file(url: str) -> None:
     assert status(Client(), url.replace("dummy.pdf", "invoice.pdf")) == 404
 

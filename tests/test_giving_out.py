@@ -169,7 +169,7 @@ def test_under_asgi_it_is_sent_block_by_block(url: str, arf: AsyncRequestFactory
 
     def answer(**headers: str) -> Any:
         request = arf.get(url.removeprefix("http://testserver"), headers=headers)
-        return AttachmentFile.as_view()(request, guid=number, name="dummy.pdf")
+        return AttachmentFile.as_view()(request, guid=str(number), name="dummy.pdf")
 
     async def packed_blocks() -> AsyncIterator[bytes]:
         yield b"by a middleware"

@@ -50,6 +50,9 @@ class Command(BaseCommand):
                   -F message=Test \\
                   -F attachment=@{shlex.quote(str(pdf))}
 
+                Or from the browser: {url}/api/docs/ (Authorize with Api-Key {key})
+                To read: {url}/api/redoc/, and for programs {url}/api/schema/
+
                 Admin: {url}/admin/ (admin, password admin)
 
                 Stop it with Ctrl-C.

@@ -1,0 +1,112 @@
+"""What the views answer: by HTTP status, with each code of the protocol as an example."""
+
+from collections.abc import Iterable, Iterator
+from http import HTTPStatus
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from ossn_messaging import kinds
+from ossn_messaging.authentication import APIKeyAuthentication
+from ossn_messaging.conf import conf
+from ossn_messaging.endpoints import EnvelopeView
+from ossn_messaging.exceptions import MessagingError
+from ossn_messaging.openapi.descriptions import Description
+from ossn_messaging.openapi.shapes import Shape, example, ref, shapes
+from ossn_messaging.views import Avatar, MessageSend
+
+Answer = dict[str, Any]
+JSON = "application/json"
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+NO_STORE = {"Cache-Control": {"schema": {"type": "string", "enum": ["no-store"]}, "required": True}}
+
+URL_TOO_LONG = {"description": _("The server takes no URL of this length; POST has no such limit")}
+"""What gunicorn, nginx and others answer before the app sees a GET."""
+
+
+def answers(view: EnvelopeView, description: Description) -> Iterator[tuple[str, str, Answer]]:
+    """Yield each answer to an operation: its status, a name, and itself. Where names are equal, so are the answers."""
+    found = _successes(view, description)
+    by_status: dict[int, list[MessagingError]] = {}
+    for error in description.made_errors():
+        status = error.rest_status if conf.HTTP_STATUS == "rest" else error.ossn_status
+        by_status.setdefault(status, []).append(error)
+    for status, errors in by_status.items():
+        failure = _failure(status, errors, view)
+        found[status] = _either(found[status], failure) if status in found else failure
+    succeeded = description.payload_of(view) or type(view).__name__
+    for status, answer in sorted(found.items()):
+        yield str(status), f"{succeeded if status < 400 else view.failed.title().replace(' ', '')}{status}", answer
+
+
+def _successes(view: EnvelopeView, description: Description) -> dict[int, Answer]:
+    if description.payload:
+        return {200: _success(view, description.payload_of(view))}
+    if isinstance(view, Avatar):
+        return {200: _answer(_("The icon"), {kinds.JPEG.content_type: BINARY}, "Cache-Control")}
+    files = dict.fromkeys(kinds.BY_CONTENT_TYPE, BINARY)
+    validators = ("ETag", "Last-Modified", "Cache-Control")
+    described = ("Content-Disposition", "Content-Security-Policy", "X-Content-Type-Options", *validators)
+    return {
+        200: _answer(_("The file"), files, *described),
+        206: _answer(_("The part of it that `Range` asks for"), files, "Content-Range", *described),
+        302: _answer(_("S3 has the file, and opens it at this URL for a minute"), {}, "Location", "Cache-Control"),
+        304: _answer(_("The client has the file already"), {}, *validators),
+    }
+
+
+def _success(view: EnvelopeView, payload: str) -> Answer:
+    shape = ref(f"{payload}Answer")
+    answer = _answer(_("Done, or not: `code` tells"), {JSON: _media(shape, {"100": example(shape, shapes())})})
+    answer["headers"] = dict(NO_STORE)
+    if isinstance(view, MessageSend):
+        replayed = _("`true` where it is the answer to an earlier request with this idempotency key")
+        answer["headers"]["Idempotent-Replayed"] = {"schema": {"type": "string"}, "description": replayed}
+    return answer
+
+
+def _failure(status: int, errors: Iterable[MessagingError], view: EnvelopeView) -> Answer:
+    envelope = example(ref("Failure"), shapes())
+    examples, headers = {}, dict[str, Any](NO_STORE)
+    for error in errors:
+        examples[f"{error.code} {type(error).__name__}"] = envelope | {
+            "code": error.code,
+            "message": error.describe(view.failed),
+        }
+        headers |= {name: _header(value) for name, value in error.headers.items()}
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _header(view.default_response_headers["Allow"])
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = _header(f'{APIKeyAuthentication.keyword} realm="api"')
+    answer = _answer(HTTPStatus(status).phrase, {JSON: _media(ref("Failure"), examples)})
+    answer["headers"] = headers
+    return answer
+
+
+def _either(success: Answer, failure: Answer) -> Answer:
+    """Return the answer of a status that a failure can have too."""
+    content = success["content"] | failure["content"]
+    if JSON in success["content"]:
+        one, other = success["content"][JSON], failure["content"][JSON]
+        content[JSON] = {
+            "schema": {"oneOf": [one["schema"], other["schema"]]},
+            "examples": one["examples"] | other["examples"],
+        }
+        return success | {"content": content}
+    # What tells of the file is absent where there is none.
+    headers = {name: {**header, "required": False} for name, header in success["headers"].items()}
+    return success | {"content": content, "headers": headers}
+
+
+def _answer(description: Any, content: dict[str, Any], *headers: str) -> Answer:
+    answer: Answer = {"description": description, "headers": {name: _header() for name in headers}}
+    return answer | {"content": content} if content else answer
+
+
+def _header(sample: str | None = None) -> dict[str, Any]:
+    header: dict[str, Any] = {"schema": {"type": "string"}, "required": True}
+    return header if sample is None else header | {"example": sample}
+
+
+def _media(shape: Shape, examples: dict[str, Any]) -> dict[str, Any]:
+    return {"schema": shape, "examples": {name: {"value": value} for name, value in examples.items()}}

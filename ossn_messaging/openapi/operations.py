@@ -1,0 +1,80 @@
+"""The operations of a schema: each of the app's URLs, under each of its methods."""
+
+import re
+from typing import Any, cast
+
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import ComponentRegistry, ResolvedComponent
+
+from ossn_messaging.endpoints import EnvelopeView
+from ossn_messaging.openapi.answers import URL_TOO_LONG, answers
+from ossn_messaging.openapi.descriptions import DESCRIPTIONS, Description
+from ossn_messaging.openapi.parameters import FORMS, KEY, MULTIPART, Parameter
+from ossn_messaging.openapi.security import EITHER
+from ossn_messaging.openapi.shapes import PREFIX, Shape, shapes
+
+WORD = re.compile(r"\w+")
+
+
+class OperationSchema(AutoSchema):
+    """Says itself all that drf-spectacular would look for in serializers: the app's views have none."""
+
+    def get_operation(
+        self, path: str, path_regex: str, path_prefix: str, method: str, registry: ComponentRegistry
+    ) -> dict[str, Any]:
+        self.registry = registry
+        view = cast(EnvelopeView, self.view)
+        for name, shape in shapes().items():
+            self.component(ResolvedComponent.SCHEMA, name, shape)
+        description = DESCRIPTIONS[type(view)]
+        operation: dict[str, Any] = {
+            "operationId": "_".join([*WORD.findall(path), method.lower()]),
+            "summary": description.summary,
+            "tags": [_tag(path, description)],
+            **_request(method, description.parameters()),
+            "responses": {
+                status: self.component(ResolvedComponent.RESPONSE, name, answer)
+                for status, name, answer in answers(view, description)
+            },
+        }
+        if method == "GET":
+            operation["responses"]["414"] = self.component(ResolvedComponent.RESPONSE, "UrlTooLong414", URL_TOO_LONG)
+        if description.payload:
+            operation["security"] = self.get_auth()
+        elif description.for_some:
+            operation["security"] = [{}, *EITHER]
+        return operation
+
+    def component(self, kind: str, name: str, content: Shape) -> Shape:
+        """Return a reference to what stands once for all operations."""
+        component = ResolvedComponent(f"{PREFIX}{name}", kind, content, OperationSchema)  # type: ignore[no-untyped-call]
+        self.registry.register_on_missing(component)
+        return component.ref
+
+
+def _tag(path: str, description: Description) -> str:
+    if not description.payload:
+        return "Files"
+    return "Messages, version 1.0" if "/v1.0/" in path else "Messages"
+
+
+def _request(method: str, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
+    """Return what a request may hold: of a POST, all that could stand in the query stands in the body."""
+    inside = [parameter for parameter in parameters if parameter.place == "query"]
+    outside = [parameter for parameter in parameters if parameter.place in ("path", "header")]
+    if method == "GET":
+        return {"parameters": [parameter.described() for parameter in (*outside, *inside)]}
+    files = [parameter for parameter in parameters if parameter.place == "file"]
+    content = {form: {"schema": _body([*inside, *(files if form == MULTIPART else []), KEY])} for form in FORMS}
+    return {
+        "parameters": [parameter.described() for parameter in outside],
+        "requestBody": {"content": content, "required": True},
+    }
+
+
+def _body(parameters: list[Parameter]) -> Shape:
+    return {
+        "type": "object",
+        "properties": {one.name: one.shape | {"description": one.description} for one in parameters},
+        "required": [one.name for one in parameters if one.required],
+    }
