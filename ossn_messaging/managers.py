@@ -108,15 +108,14 @@ class MessageQuerySet(DeletingQuerySet):
 
 def _merged(halves: "list[models.QuerySet[Message, Row]]", size: int) -> "models.QuerySet[Message, Row]":
     """Return the newest of both halves; each is cut off first where the database can, for MariaDB would read it all."""
-    if connections[halves[0].db].features.supports_slicing_ordering_in_compound:
-        halves = [half.order_by("-position")[:size] for half in halves]
-    return halves[0].union(halves[1], all=True).order_by("-position")[:size]
+    can_cut = connections[halves[0].db].features.supports_slicing_ordering_in_compound
+    one, other = (half.order_by("-position")[:size] if can_cut else half for half in halves)
+    return one.union(other, all=True).order_by("-position")[:size]
 
 
 def _position_after(positions: "models.QuerySet[Message, dict[str, Any]]", skip: int) -> int:
     """Return the position below which what comes after so many begins; 0 where there are not more."""
-    last = list(positions[skip - 1 : skip])
-    return int(last[0]["position"]) if last else 0
+    return next((int(row["position"]) for row in positions[skip - 1 : skip]), 0)
 
 
 class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ignore[misc]
