@@ -76,6 +76,18 @@ class DeletingQuerySet(models.QuerySet["Message"]):
 
     delete_for_both.alters_data = True  # type: ignore[attr-defined]
 
+    def delete_attachments(self) -> int:
+        """Take the files away for both sides; the texts stay. Returns how many there were."""
+        from ossn_messaging.models import Attachment, Sending
+
+        with self._held() as held:
+            having = [message for message in held if hasattr(message, "attachment")]
+            Attachment.objects.using(self.db).filter(message__in=having).delete()
+            Sending.objects.using(self.db).filter(message__in=having).update(answer="")
+        return len(having)
+
+    delete_attachments.alters_data = True  # type: ignore[attr-defined]
+
     @contextmanager
     def _held(self) -> "Iterator[list[Message]]":
         """Lock the conversations of these messages until the end of the transaction, and see what they are then."""

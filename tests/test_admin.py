@@ -192,7 +192,7 @@ def test_a_form_that_was_shown_before_revokes_nothing_back(
     api: API, moderator: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api_key = APIKey.objects.get()
-    monkeypatch.setattr("ossn_messaging.admin.APIKeyForm.clean", lambda form: api_key.revoke())
+    monkeypatch.setattr("ossn_messaging.admin.keys.APIKeyForm.clean", lambda form: api_key.revoke())
     moderator.post(f"/admin/ossn_messaging/apikey/{api_key.pk}/change/", {"name": "renamed", "scopes": ["send"]})
     api_key.refresh_from_db()
     assert api_key.name == "renamed"
