@@ -1,7 +1,7 @@
 """The list of messages in the admin: found by indexes and paged by ids, it costs the same however many there are."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
@@ -46,7 +46,7 @@ class MessageList(ChangeList):
         self.clear_all_filters_qs = self.get_query_string(others, remove=self.get_filters_params())
         queryset = self.root_queryset
         for spec in self.filter_specs:
-            queryset = spec.queryset(request, queryset) or queryset
+            queryset = cast("QuerySet[Message]", spec.queryset(request, queryset))
         return queryset
 
     def get_results(self, request: HttpRequest) -> None:
@@ -72,17 +72,18 @@ class MessageList(ChangeList):
 
     def _sources(self) -> tuple[list[Ids], bool]:
         """Return where to look for the ids, and whether all that is found there is what is asked for."""
-        used = [spec for spec in self.filter_specs if isinstance(spec, MessageFilter) and spec.value() is not None]
+        asked = [spec for spec in self.filter_specs if isinstance(spec, MessageFilter) and spec.value() is not None]
+        sources = [Ids(Message.objects.all())]
+        indexed = [(spec, ids) for spec in asked if (ids := spec.ids())]
         if self.query:
             sources = self._search()
-        else:
-            indexed = [(spec, ids) for spec in used if (ids := spec.ids())]
-            sources = [ids for _spec, ids in indexed[:1]] or [Ids(Message.objects.all())]
-            used = [spec for spec in used if indexed and spec is not indexed[0][0]]
+        elif indexed:
+            asked.remove(indexed[0][0])
+            sources = [indexed[0][1]]
         for spec in self.filter_specs:
             if isinstance(spec, TimeFilter):
                 sources = [spec.within(ids) for ids in sources]
-        return sources, not used
+        return sources, not asked
 
     def _search(self) -> list[Ids]:
         """Look for the message with this id, and for those from and to the one user with this name."""

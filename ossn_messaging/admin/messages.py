@@ -35,7 +35,7 @@ class MessageAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     Nobody writes or edits what a user wrote; who may ``moderate_message`` may take it away.
     """
 
-    list_filter = (TimeFilter, AttachmentFilter, StateFilter, KeyFilter)
+    list_filter = (TimeFilter, StateFilter, AttachmentFilter, KeyFilter)
     list_per_page = 50
     search_fields = ("id",)
     search_help_text = _("The name of a user, or the ID of a message. Texts are not searched.")
@@ -96,15 +96,21 @@ class MessageAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         name = "ossn_messaging_message_thread"
         return [path("conversation/<int:user_id>/<int:other_id>/", view, name=name), *super().get_urls()]
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Message, **kwargs: Any
+    def render_change_form(  # noqa: PLR0913, PLR0917, as Django has it
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Message | None = None,
     ) -> HttpResponse:
         context |= {
             "show_delete": False,
             "may_moderate": self.has_moderate_permission(request),
-            "thread_url": thread_url(obj),
+            "thread_url": obj and thread_url(obj),
         }
-        return super().render_change_form(request, context, *args, obj=obj, **kwargs)
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
     def thread_view(self, request: HttpRequest, user_id: int, other_id: int) -> HttpResponse:
         """Show the messages between two users, newest at the bottom. ``?before=`` and ``?after=`` are positions."""

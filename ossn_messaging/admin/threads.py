@@ -4,7 +4,7 @@ from itertools import product
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import Max, QuerySet, Value
+from django.db.models import Max, Q, QuerySet, Value
 from django.http import Http404, HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -26,7 +26,8 @@ def thread_url(message: Message) -> str:
 
 def thread(request: HttpRequest, rows: QuerySet[Message], user_id: int, other_id: int) -> dict[str, Any]:
     """Return what the page shows, ``rows`` being all messages; raises ``Http404`` where there is no such user."""
-    users = get_user_model()._default_manager.in_bulk([user_id, other_id])
+    found = get_user_model()._default_manager.filter(Q(pk=user_id) | Q(pk=other_id))
+    users = {user.pk: user for user in found}
     if len(users) != 2:
         raise Http404
     sides = Conversation.objects.filter(user__in=users, other__in=users)
