@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from ossn_messaging.admin.filters import Ids, MessageFilter, TimeFilter
 from ossn_messaging.models import Message
 
-REACH = 5000
+REACH = 1000
 """How many messages are looked at for one page, where filters ask for what no index knows."""
 USERS = 20
 """How many users are named, where several have names that begin as it was searched for."""

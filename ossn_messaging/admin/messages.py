@@ -38,7 +38,6 @@ class MessageAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_filter = (TimeFilter, StateFilter, AttachmentFilter, KeyFilter)
     list_per_page = 50
     search_fields = ("id",)
-    search_help_text = _("The name of a user, or the ID of a message. Texts are not searched.")
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
@@ -127,7 +126,6 @@ class MessageAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "media": self.media,
-            "original": context["title"],
             "has_view_permission": True,
             "may_read": self.has_read_permission(request),
         }
@@ -143,18 +141,18 @@ class MessageAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return ngettext("%(count)d character", "%(count)d characters", count) % {"count": count}
 
     @admin.display(description=_("attachment"))
-    def file(self, message: Message) -> SafeString | None:
+    def file(self, message: Message) -> str:
         attachment: Attachment | None = getattr(message, "attachment", None)
         if attachment is None:
-            return None
+            return self.get_empty_value_display()
         context = {"attachment": attachment, "is_picture": attachment.kind.is_image}
         return render_to_string("admin/ossn_messaging/message/file.html", context)
 
     @admin.display(description=_("attachment"))
-    def size(self, message: Message) -> str | None:
+    def size(self, message: Message) -> str:
         attachment: Attachment | None = getattr(message, "attachment", None)
         if attachment is None:
-            return None
+            return self.get_empty_value_display()
         return ngettext("%(count)d byte", "%(count)d bytes", attachment.size) % {"count": attachment.size}
 
     @admin.display(description=_("viewed"), boolean=True)
@@ -162,8 +160,8 @@ class MessageAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return message.is_viewed
 
     @admin.display(description=_("deleted"))
-    def deleted(self, message: Message) -> str | None:
-        return message.deletion or None
+    def deleted(self, message: Message) -> str:
+        return message.deletion or self.get_empty_value_display()
 
     @admin.display(description=_("conversation"))
     def conversation(self, message: Message) -> SafeString:
@@ -190,7 +188,9 @@ class MessageAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             self.message_user(request, _("There is nothing left to delete."), messages.WARNING)
             return None
         if "confirmed" not in request.POST:
-            return self._page(request, "moderation", {"title": title, "chosen": chosen, "action": verb})
+            return self._page(
+                request, "moderation", {"title": title, "original": _("Deletion"), "chosen": chosen, "action": verb}
+            )
         with transaction.atomic(using=router.db_for_write(Message)):
             getattr(Message.objects.filter(pk__in=[message.pk for message in chosen]), verb)()
             for message in chosen:

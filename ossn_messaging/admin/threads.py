@@ -38,6 +38,7 @@ def thread(request: HttpRequest, rows: QuerySet[Message], user_id: int, other_id
     is_full, is_forward = len(ids) > SIZE, after is not None
     return {
         "title": _("%(user)s and %(other)s") % {"user": users[user_id], "other": users[other_id]},
+        "original": _("Conversation"),
         "user_id": user_id,
         "thread": messages,
         "older": messages[0].position if messages and (is_full or is_forward) else None,

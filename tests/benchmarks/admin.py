@@ -2,11 +2,10 @@
 
 It makes a PostgreSQL database of its own, beside the one that DATABASE_URL names. Run it from the root of the
 repository: ``DATABASE_URL=postgres://postgres@127.0.0.1/test python -m tests.benchmarks.admin``. For each page it
-prints both times in milliseconds, the second divided by the first, and the most queries that it made.
+prints both times in milliseconds, the second divided by the first, and how many queries it made.
 """
 
 import os
-import statistics
 import sys
 import time
 
@@ -26,17 +25,17 @@ SELECT n, 'user' || n, '', false, false, true, '', '', '', now() FROM generate_s
 INSERT INTO ossn_messaging_apikey (id, name, digest, scopes, is_restricted, created_at)
 SELECT n, 'key' || n, n, '[]', false, now() FROM generate_series(1, 3) n;
 
--- In a conversation, every second message is from each side. Key 1 sent most, key 2 a few of the oldest, key 3 none.
+-- Key 1 sent most, key 2 a few of the oldest, key 3 none. Of what is rare there is as much among few as among many.
 INSERT INTO ossn_messaging_message (id, sender_id, recipient_id, text, api_key_id, created_at, position,
     deleted_by_sender, deleted_by_recipient, deleted_at)
 SELECT n, CASE WHEN turned THEN other ELSE one END, CASE WHEN turned THEN one ELSE other END,
-    CASE WHEN n % 1000 = 7 THEN '' ELSE repeat('words ', 20) END, CASE WHEN n <= 60 THEN 2 WHEN n % 10 > 0 THEN 1 END,
-    now() - ({messages} - n) * interval '3 years' / {messages},
-    row_number() OVER (PARTITION BY one, other ORDER BY n), n % 100 = 3, n % 100 = 5,
-    CASE WHEN n % 1000 = 7 THEN now() END
+    CASE WHEN n % {rare} = 1 THEN '' ELSE repeat('words ', 20) END, CASE WHEN n <= 60 THEN 2 WHEN n % 10 > 0 THEN 1 END,
+    now() - greatest({messages} - n - 100, 0) * interval '3 years' / {messages},
+    row_number() OVER (PARTITION BY one, other ORDER BY n), n % {rare} = 2, n % {rare} = 3,
+    CASE WHEN n % {rare} = 1 THEN now() END
 FROM (
     SELECT n, n / 2 % 3 = 0 AS turned, CASE WHEN n <= 60 THEN {users} WHEN n % 2 = 0 THEN 1 ELSE 2 + n % 97 END AS one,
-        CASE WHEN n % 4 = 0 THEN 100 ELSE 100 + n * 7919 % 800 END AS other
+        CASE WHEN n % 4 = 0 THEN 100 ELSE 100 + n % 800 * 7919 % 800 END AS other
     FROM generate_series(1, {messages}) n
 ) numbered;
 
@@ -66,7 +65,7 @@ def main() -> None:
         connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
         try:
             with connection.cursor() as cursor:
-                cursor.execute(FILL.format(messages=messages, users=USERS))
+                cursor.execute(FILL.format(messages=messages, users=USERS, rare=messages // 200))
                 cursor.execute("VACUUM ANALYZE")
             results.append(measured(messages))
         finally:
@@ -86,7 +85,7 @@ def pages(messages: int) -> dict[str, str]:
         "list, back from a far page": f"after={far}",
         "today": "sent=today",
         "a year": f"sent={time.gmtime().tm_year - 1}",
-        "a month, far page": f"sent={time.gmtime().tm_year - 1}-06&before={far}",
+        "a year, far page": f"sent={time.gmtime().tm_year - 2}&before={far}",
         "with attachment": "attachment=yes",
         "with attachment, far page": f"attachment=yes&before={far}",
         "without attachment": "attachment=no",
@@ -118,13 +117,13 @@ def pages(messages: int) -> dict[str, str]:
 
 
 def measured(messages: int) -> dict[str, tuple[float, int]]:
-    """Return for each page the median of its times, in milliseconds, and how many queries it made."""
+    """Return for each page the best of its times, in milliseconds, and how many queries it made."""
     from django.contrib.auth.models import Permission, User
     from django.db import connection
     from django.test import Client
     from django.test.utils import CaptureQueriesContext
 
-    moderator = User.objects.create_user("moderator", is_staff=True)
+    moderator = User.objects.create_user("moderator", pk=USERS + 1, is_staff=True)
     names = ["view_message", "read_message", "moderate_message"]
     moderator.user_permissions.set(Permission.objects.filter(codename__in=names))
     client = Client()
@@ -140,7 +139,7 @@ def measured(messages: int) -> dict[str, tuple[float, int]]:
                 raise RuntimeError(f"{label}: {response.status_code}")
         with CaptureQueriesContext(connection) as context:
             client.get(f"/admin/ossn_messaging/message/{path}")
-        found[label] = (statistics.median(times), len(context))
+        found[label] = (min(times), len(context))
     return found
 
 
