@@ -78,13 +78,11 @@ class DeletingQuerySet(models.QuerySet["Message"]):
 
     def delete_attachments(self) -> int:
         """Take the files away for both sides; the texts stay. Returns how many there were."""
-        from ossn_messaging.models import Attachment, Sending
+        from ossn_messaging.models import Attachment
 
         with self._held() as held:
-            having = [message for message in held if hasattr(message, "attachment")]
-            Attachment.objects.using(self.db).filter(message__in=having).delete()
-            Sending.objects.using(self.db).filter(message__in=having).update(answer="")
-        return len(having)
+            _deleted, numbers = Attachment.objects.using(self.db).filter(message__in=held).delete()
+        return numbers.get(Attachment._meta.label, 0)
 
     delete_attachments.alters_data = True  # type: ignore[attr-defined]
 

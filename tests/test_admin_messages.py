@@ -76,6 +76,15 @@ def test_a_message_is_listed_with_all_about_it(api: API, moderator: Client) -> N
         assert shown in newest
 
 
+def test_a_large_picture_is_shown_on_the_page_of_its_message_alone(
+    api: API, moderator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = api.ok(attachment=upload("photo.png"))["id"]
+    monkeypatch.setattr("ossn_messaging.admin.messages.SMALL", Attachment.objects.get().size - 1)
+    assert "photo.png</a>" in page(moderator, LIST)
+    assert 'alt="photo.png"' in page(moderator, f"message/{number}/change/")
+
+
 def test_each_page_of_the_list_costs_the_same(
     sent: list[int], moderator: Client, pages_of_three: None, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
@@ -138,6 +147,7 @@ def test_a_message_is_found_by_its_id(api: API, sent: list[int], moderator: Clie
     own = send(numbered, api.sender).pk
     assert listed(moderator, f"q={sent[3]}") == [own, sent[3]]
     assert listed(moderator, "q=number") == [], "texts are not searched"
+    assert listed(moderator, f"q={'9' * 30}") == []
 
 
 def test_messages_are_found_by_their_attachment(

@@ -1,5 +1,6 @@
 """Messages in the admin: who wrote to whom, what they wrote for those who may read it, and moderation."""
 
+from math import inf
 from typing import Any
 
 from django.contrib import admin, messages
@@ -26,6 +27,8 @@ from ossn_messaging.models import Attachment, Conversation, Message
 
 START = 80
 """How much of a text the list shows, in characters."""
+SMALL = 1024 * 1024
+"""In bytes, the largest picture that the list shows."""
 
 
 @admin.register(Message)
@@ -37,7 +40,7 @@ class MessageAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     list_filter = (TimeFilter, StateFilter, AttachmentFilter, KeyFilter)
     list_per_page = 50
-    search_fields = ("id",)
+    search_fields = ("id",)  # lets the search be shown; what is looked at is up to MessageList
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
@@ -87,7 +90,7 @@ class MessageAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return ["id", "sender", "recipient", *content, "created_at", "viewed", "deleted", "api_key", "conversation"]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        content = ["text", "file"] if self.has_read_permission(request) else ["length", "size"]
+        content = ["text", "whole_file"] if self.has_read_permission(request) else ["length", "size"]
         return ["sender", "recipient", *content, "created_at", "viewed", "deleted", "api_key"]
 
     def get_urls(self) -> list[URLPattern]:
@@ -142,10 +145,19 @@ class MessageAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=_("attachment"))
     def file(self, message: Message) -> str:
+        return self._file(message, SMALL)
+
+    @admin.display(description=_("attachment"))
+    def whole_file(self, message: Message) -> str:
+        return self._file(message)
+
+    def _file(self, message: Message, picture_size: float = inf) -> str:
+        """Show a picture, unless it has more bytes, and a link to any other file."""
         attachment: Attachment | None = getattr(message, "attachment", None)
         if attachment is None:
             return self.get_empty_value_display()
-        context = {"attachment": attachment, "is_picture": attachment.kind.is_image}
+        is_picture = attachment.kind.is_image and attachment.size <= picture_size
+        context = {"attachment": attachment, "is_picture": is_picture}
         return render_to_string("admin/ossn_messaging/message/file.html", context)
 
     @admin.display(description=_("attachment"))
