@@ -122,9 +122,8 @@ class TimeFilter(SimpleListFilter):
 
     def within(self, ids: Ids) -> Ids:
         """Return those of the time that is chosen."""
-        return Ids(
-            ids.rows.filter(**{f"{ids.field}__{lookup}": limit for lookup, limit in self._limits.items()}), ids.field
-        )
+        limits = {f"{ids.field}__{lookup}": limit for lookup, limit in self._limits.items()}
+        return ids._replace(rows=ids.rows.filter(**limits))
 
     @cached_property
     def _limits(self) -> dict[str, int]:
@@ -146,9 +145,7 @@ class TimeFilter(SimpleListFilter):
             return _today() - timedelta(days=7 if value == "week" else 0), None
         year, month, day = (*map(int, value.split("-")), 0, 0)[:3]
         first = date(year, month or 1, day or 1)
-        if day:
-            return first, first + timedelta(days=1)
-        return first, date(year + (month in (0, 12)), month % 12 + 1 if month else 1, 1)
+        return first, first + timedelta(days=1) if day else date(year + (month in (0, 12)), month % 12 + 1, 1)
 
 
 def _today() -> date:

@@ -29,6 +29,11 @@ START = 80
 """How much of a text the list shows, in characters."""
 SMALL = 1024 * 1024
 """In bytes, the largest picture that the list shows."""
+MODERATION = {
+    "delete_for_both": (_("Delete messages for both sides"), "Deleted for both sides."),
+    "delete_attachments": (_("Delete attachments"), "Attachment deleted."),
+}
+"""What a moderator may do, by the verb that does it: its name, and what is logged of it."""
 
 
 @admin.register(Message)
@@ -181,28 +186,26 @@ class MessageAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.action(description=_("Delete the selected messages for both sides"), permissions=["moderate"])
     def delete_for_both(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:
-        rows = self._selected(request).filter(deleted_at=None)
-        return self._moderate(request, rows, _("Delete messages for both sides"), "Deleted for both sides.")
+        return self._moderate(request, "delete_for_both", self._selected(request).filter(deleted_at=None))
 
     @admin.action(description=_("Delete the attachments of the selected messages"), permissions=["moderate"])
     def delete_attachments(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:
-        rows = self._selected(request).filter(attachment__isnull=False)
-        return self._moderate(request, rows, _("Delete attachments"), "Attachment deleted.")
+        return self._moderate(request, "delete_attachments", self._selected(request).filter(attachment__isnull=False))
 
     def _selected(self, request: HttpRequest) -> QuerySet[Message]:
         """Return those that were ticked, and no others, whatever a request says of all pages."""
         return self._read_in_full(request).filter(pk__in=request.POST.getlist(ACTION_CHECKBOX_NAME)).order_by("-pk")
 
-    def _moderate(self, request: HttpRequest, rows: QuerySet[Message], title: Any, logged: str) -> HttpResponse | None:
-        """Show what would go, and then let it go by the verb that is called as the action is."""
-        chosen, verb = list(rows), request.POST["action"]
+    def _moderate(self, request: HttpRequest, verb: str, rows: QuerySet[Message]) -> HttpResponse | None:
+        """Show what would go, and once that is confirmed let it go."""
+        chosen = list(rows)
+        title, logged = MODERATION[verb]
         if not chosen:
             self.message_user(request, _("There is nothing left to delete."), messages.WARNING)
             return None
         if "confirmed" not in request.POST:
-            return self._page(
-                request, "moderation", {"title": title, "original": _("Deletion"), "chosen": chosen, "action": verb}
-            )
+            context = {"title": title, "original": _("Deletion"), "chosen": chosen, "action": verb}
+            return self._page(request, "moderation", context)
         with transaction.atomic(using=router.db_for_write(Message)):
             getattr(Message.objects.filter(pk__in=[message.pk for message in chosen]), verb)()
             for message in chosen:

@@ -15,7 +15,7 @@ from django.conf import settings
 ROUNDS = 15
 MESSAGES = 1_000, 1_000_000
 USERS = 1_000
-"""The first of them sent every second message, the last one none but the very oldest."""
+"""The first of them is in nearly half of the messages, the last in the fifth that is the oldest and in no other."""
 
 FILL = """
 INSERT INTO auth_user (id, username, password, is_superuser, is_staff, is_active, first_name, last_name, email,
@@ -25,16 +25,18 @@ SELECT n, 'user' || n, '', false, false, true, '', '', '', now() FROM generate_s
 INSERT INTO ossn_messaging_apikey (id, name, digest, scopes, is_restricted, created_at)
 SELECT n, 'key' || n, n, '[]', false, now() FROM generate_series(1, 3) n;
 
--- Key 1 sent most, key 2 a few of the oldest, key 3 none. Of what is rare there is as much among few as among many.
+-- Key 1 sent most, key 2 the fifth that is the oldest, key 3 none. Of what is rare there are two hundred each.
 INSERT INTO ossn_messaging_message (id, sender_id, recipient_id, text, api_key_id, created_at, position,
     deleted_by_sender, deleted_by_recipient, deleted_at)
 SELECT n, CASE WHEN turned THEN other ELSE one END, CASE WHEN turned THEN one ELSE other END,
-    CASE WHEN n % {rare} = 1 THEN '' ELSE repeat('words ', 20) END, CASE WHEN n <= 60 THEN 2 WHEN n % 10 > 0 THEN 1 END,
+    CASE WHEN n % {rare} = 1 THEN '' ELSE repeat('words ', 20) END,
+    CASE WHEN n <= {messages} / 5 THEN 2 WHEN n % 10 > 0 THEN 1 END,
     now() - greatest({messages} - n - 100, 0) * interval '3 years' / {messages},
     row_number() OVER (PARTITION BY one, other ORDER BY n), n % {rare} = 2, n % {rare} = 3,
     CASE WHEN n % {rare} = 1 THEN now() END
 FROM (
-    SELECT n, n / 2 % 3 = 0 AS turned, CASE WHEN n <= 60 THEN {users} WHEN n % 2 = 0 THEN 1 ELSE 2 + n % 97 END AS one,
+    SELECT n, n / 2 % 3 = 0 AS turned,
+        CASE WHEN n <= {messages} / 5 THEN {users} WHEN n % 2 = 0 THEN 1 ELSE 2 + n % 97 END AS one,
         CASE WHEN n % 4 = 0 THEN 100 ELSE 100 + n % 800 * 7919 % 800 END AS other
     FROM generate_series(1, {messages}) n
 ) numbered;
@@ -95,14 +97,15 @@ def pages(messages: int) -> dict[str, str]:
         "deleted for both": "state=both",
         "deleted for both, far page": f"state=both&before={far}",
         "key of most": "key=1",
-        "key of a few of the oldest": "key=2",
+        "key of the oldest messages": "key=2",
         "key of none": "key=3",
-        "deleted, of a key that sent none of these": "state=both&key=2",
+        "deleted, of a key": "state=both&key=2",
+        "deleted, of a key that sent none": "state=both&key=3",
         "not viewed, of a year": f"state=unviewed&sent={time.gmtime().tm_year - 1}",
         "ID": f"q={far}",
-        "user of half of all messages": "q=user1",
-        "user of half of all messages, far page": f"q=user1&before={far}",
-        "user of half of all messages, not viewed": "q=user1&state=unviewed",
+        "user of most messages": "q=user1",
+        "user of most messages, far page": f"q=user1&before={far}",
+        "user of most messages, not viewed": "q=user1&state=unviewed",
         "user of the oldest messages": f"q=user{USERS}",
         "beginning of names": "q=user",
         "name of nobody": "q=nobody",
@@ -110,7 +113,7 @@ def pages(messages: int) -> dict[str, str]:
     thread = "conversation/1/100/"
     return {label: f"?{query}" for label, query in lists.items()} | {
         "page of a message": f"{far}/change/",
-        "conversation of a quarter of all": thread,
+        "conversation of a fifth of all": thread,
         "conversation, far page": f"{thread}?before={messages // 16}",
         "conversation, back from a far page": f"{thread}?after={messages // 16}",
     }
