@@ -120,6 +120,17 @@ class MessageQuerySet(DeletingQuerySet):
 
         return bisect_left(range(side.position + 1), message_id, key=newest_id)
 
+    def first_id_since(self, moment: datetime) -> int:
+        """Return the id of the first message that is no earlier than ``moment``; if there is none, one after all."""
+        connection = connections[self.db]
+        name = {field.name: connection.ops.quote_name(str(field.column)) for field in self.model._meta.concrete_fields}
+        name["table"] = connection.ops.quote_name(self.model._meta.db_table)
+        earlier = MIDDLE_IS_EARLIER.format(**name)
+        at = self.model._meta.get_field("created_at").get_db_prep_value(moment, connection)
+        with connection.cursor() as cursor:
+            cursor.execute(FIRST_SINCE.format(middle_is_earlier=earlier, **name), [at, at])
+            return cursor.fetchone()[0] or 0
+
 
 def _merged(halves: "list[models.QuerySet[Message, Row]]", size: int) -> "models.QuerySet[Message, Row]":
     """Return the newest of both halves; each is cut off first where the database can, for MariaDB would read it all."""
@@ -132,17 +143,6 @@ def _position_after(positions: "models.QuerySet[Message, dict[str, Any]]", skip:
     """Return the position below which what comes after so many begins; 0 where there are not more."""
     last = list(positions[skip - 1 : skip])
     return int(last[0]["position"]) if last else 0
-
-    def first_id_since(self, moment: datetime) -> int:
-        """Return the id of the first message that is no earlier than ``moment``; if there is none, one after all."""
-        connection = connections[self.db]
-        name = {field.name: connection.ops.quote_name(str(field.column)) for field in self.model._meta.concrete_fields}
-        name["table"] = connection.ops.quote_name(self.model._meta.db_table)
-        earlier = MIDDLE_IS_EARLIER.format(**name)
-        at = self.model._meta.get_field("created_at").get_db_prep_value(moment, connection)
-        with connection.cursor() as cursor:
-            cursor.execute(FIRST_SINCE.format(middle_is_earlier=earlier, **name), [at, at])
-            return cursor.fetchone()[0] or 0
 
 
 class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ignore[misc]
