@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -36,6 +37,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Row = TypeVar("Row")
+
+# Halves a range of ids until it holds the first of them that is no earlier.
+FIRST_SINCE = """
+WITH RECURSIVE search (low, high) AS (
+    SELECT MIN({id}), MAX({id}) + 1 FROM {table}
+    UNION ALL
+    SELECT
+        CASE WHEN {middle_is_earlier} THEN ((low + high) >> 1) + 1 ELSE low END,
+        CASE WHEN {middle_is_earlier} THEN high ELSE (low + high) >> 1 END
+    FROM search WHERE low < high
+)
+SELECT MAX(low) FROM search
+"""
+MIDDLE_IS_EARLIER = "(SELECT {created_at} < %s FROM {table} WHERE {id} >= (low + high) >> 1 ORDER BY {id} LIMIT 1)"
 
 
 def clean_text(text: str) -> str:
@@ -104,6 +119,17 @@ class MessageQuerySet(DeletingQuerySet):
             return next((message.pk for message in self.of_side(side, below=position + 1)), 0)
 
         return bisect_left(range(side.position + 1), message_id, key=newest_id)
+
+    def first_id_since(self, moment: datetime) -> int:
+        """Return the id of the first message that is no earlier than ``moment``; if there is none, one after all."""
+        connection = connections[self.db]
+        name = {field.name: connection.ops.quote_name(str(field.column)) for field in self.model._meta.concrete_fields}
+        name["table"] = connection.ops.quote_name(self.model._meta.db_table)
+        earlier = MIDDLE_IS_EARLIER.format(**name)
+        at = self.model._meta.get_field("created_at").get_db_prep_value(moment, connection)
+        with connection.cursor() as cursor:
+            cursor.execute(FIRST_SINCE.format(middle_is_earlier=earlier, **name), [at, at])
+            return cursor.fetchone()[0] or 0
 
 
 def _merged(halves: "list[models.QuerySet[Message, Row]]", size: int) -> "models.QuerySet[Message, Row]":
