@@ -187,6 +187,7 @@ class Conversation(models.Model):
     class Meta:
         verbose_name = _("conversation")
         verbose_name_plural = _("conversations")
+        default_permissions = ()
         constraints = [
             models.UniqueConstraint(fields=["user", "other"], name="ossn_conversation_unique"),
         ]
@@ -376,6 +377,7 @@ class Sending(models.Model):
     objects = SendingQuerySet.as_manager()
 
     class Meta:
+        default_permissions = ()
         constraints = [models.UniqueConstraint(fields=["sender", "key_digest"], name="ossn_sending_once")]
 
     def __str__(self) -> str:
