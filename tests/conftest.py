@@ -28,6 +28,10 @@ SEND = "/api/v2.0/message/send"
 ENVELOPE_KEYS = ["merchant", "url", "time_token", "payload", "code", "message"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pictures", metavar="FOLDER", help="write the pictures of the README into this folder")
+
+
 everywhere = pytest.mark.parametrize("where", ["disk", "S3"], indirect=True)
 """Lets a test run on each of the app's storages."""
 

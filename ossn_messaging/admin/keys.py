@@ -24,6 +24,14 @@ class APIKeyForm(forms.ModelForm):  # type: ignore[type-arg]
         widget=forms.CheckboxSelectMultiple,
     )
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Name the two parts of the time: the admin's labels are beside them, and not theirs."""
+        super().__init__(*args, **kwargs)
+        if "expires_at" in self.fields:
+            parts = self.fields["expires_at"].widget.widgets
+            for part, name in zip(parts, (_("Date of expiry"), _("Time of expiry")), strict=True):
+                part.attrs["aria-label"] = name
+
 
 class RotationForm(forms.Form):
     days = forms.IntegerField(

@@ -11,6 +11,7 @@ from django.db import router, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Left, Length
 from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import linebreaksbr
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -34,6 +35,11 @@ MODERATION = {
     "delete_attachments": (_("Delete attachments"), "Attachment deleted."),
 }
 """What a moderator may do, by the verb that does it: its name, and what is logged of it."""
+
+
+def isolated(text: str) -> SafeString:
+    """Return a text that runs in its own direction, whichever the page has."""
+    return format_html("<bdi>{}</bdi>", text)
 
 
 @admin.register(Message)
@@ -95,7 +101,7 @@ class MessageAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return ["id", "sender", "recipient", *content, "created_at", "viewed", "deleted", "api_key", "conversation"]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        content = ["text", "whole_file"] if self.has_read_permission(request) else ["length", "size"]
+        content = ["whole_text", "whole_file"] if self.has_read_permission(request) else ["length", "size"]
         return ["sender", "recipient", *content, "created_at", "viewed", "deleted", "api_key"]
 
     def get_urls(self) -> list[URLPattern]:
@@ -140,8 +146,12 @@ class MessageAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return TemplateResponse(request, f"admin/ossn_messaging/message/{name}.html", context)
 
     @admin.display(description=_("text"))
-    def start(self, message: Message) -> str:
-        return Truncator(message.beginning).chars(START)  # type: ignore[attr-defined]
+    def start(self, message: Message) -> SafeString:
+        return isolated(Truncator(message.beginning).chars(START))  # type: ignore[attr-defined]
+
+    @admin.display(description=_("text"))
+    def whole_text(self, message: Message) -> SafeString:
+        return isolated(linebreaksbr(message.text, autoescape=True))
 
     @admin.display(description=_("text"))
     def length(self, message: Message) -> str:

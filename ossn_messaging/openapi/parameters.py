@@ -44,14 +44,14 @@ def flag(name: str, description: str | Promise) -> Parameter:
 
 KEY = Parameter(
     APIKeyAuthentication.parameter,
-    {"type": "string"},
+    text(""),
     _("the API key, where neither the header nor the query has it"),
     required=False,
 )
-"""In the body; elsewhere it is a security scheme."""
+"""In the body; elsewhere it is a security scheme. Like all that is seldom given, it is empty in Swagger UI's form."""
 IDEMPOTENCY_KEY = {"type": "string", "minLength": 1, "maxLength": 255}
 ONCE = (
-    Parameter("idempotency_key", IDEMPOTENCY_KEY, _("the same, where the header is absent"), required=False),
+    Parameter("idempotency_key", text("", maxLength=255), _("the same, where the header is absent"), required=False),
     Parameter(
         "Idempotency-Key",
         IDEMPOTENCY_KEY,
