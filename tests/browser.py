@@ -89,7 +89,7 @@ def log_in(page: Page, site: Site, name: str) -> None:
     expect(page.get_by_text("Site administration")).to_be_visible()
 
 
-def send_from_swagger(page: Page, site: Site, key: str, file: Path) -> None:
+def send_from_swagger(page: Page, site: Site, key: str, text: str, file: Path) -> None:
     """Send a message with a file from the page that Swagger UI makes of the API, and wait for the answer."""
     page.goto(f"{site.url}/api/docs/")
     page.get_by_role("button", name="Authorize").click()
@@ -99,6 +99,7 @@ def send_from_swagger(page: Page, site: Site, key: str, file: Path) -> None:
     operation = page.locator("#operations-Messages-api_v2_0_message_send_post")
     operation.locator(".opblock-summary-control").click()
     operation.get_by_role("button", name="Try it out").click()
+    operation.locator("input[placeholder=message]").fill(text)
     operation.locator("input[type=file]").set_input_files(file)
     operation.get_by_role("button", name="Execute").click()
     answer = operation.locator(".live-responses-table .highlight-code").first

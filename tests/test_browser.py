@@ -158,14 +158,15 @@ def make_key(page: Page, site: Site, name: str) -> None:
     expect(page.locator("#api-key")).to_be_visible()
 
 
-def test_a_file_is_sent_from_swagger(site: Site, browser: Browser, tmp_path: Path) -> None:
-    letter = tmp_path / "letter.docx"
-    letter.write_bytes(SAMPLES["letter.docx"])
+def test_files_are_sent_from_swagger(site: Site, browser: Browser, tmp_path: Path) -> None:
+    names = ["letter.docx", "dummy.pdf"]
     with window(browser) as page:
-        send_from_swagger(page, site, site.key, letter)
+        for name in names:
+            (tmp_path / name).write_bytes(SAMPLES[name])
+            send_from_swagger(page, site, site.key, f"Here is {name}", tmp_path / name)
     one, other = (App(site.url, site.key, guid) for guid in (1, 2))
-    sent = [message for message in one.page(other) if message.get("attachment_name") == "letter.docx"]
-    assert fetch(sent[-1]["attachment_url"]) == (200, SAMPLES["letter.docx"])
+    sent = [message for message in one.page(other) if message["message"].startswith("Here is ")]
+    assert [fetch(message["attachment_url"]) for message in sent] == [(200, SAMPLES[name]) for name in names]
 
 
 NARROW = {"viewport": {"width": 375, "height": 700}}
@@ -305,7 +306,7 @@ def test_the_pictures_of_the_readme_can_be_made(
         page.goto(f"{site.messages}?q=anna")
         wait_for_picture(page.get_by_role("img", name="lake.jpg"))
         page.screenshot(path=folder / "messages.png")
-        send_from_swagger(page, site, site.key, timetable)
+        send_from_swagger(page, site, site.key, "Are these the trains?", timetable)
         page.set_viewport_size({"width": 1200, "height": 1000})
         form = page.locator("#operations-Messages-api_v2_0_message_send_post")
         form.locator(".opblock-summary").evaluate("element => element.scrollIntoView()")
