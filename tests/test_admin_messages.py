@@ -72,7 +72,7 @@ def test_a_message_is_listed_with_all_about_it(api: API, moderator: Client) -> N
     for shown in (f">{api.sender}<", f">{api.recipient}<", "x" * 70, "the tests", 'alt="photo.png"', 'alt="True"'):
         assert shown in oldest
     assert "x" * 100 not in oldest, "only the start of a text is listed"
-    for shown in ("an answer", "dummy.pdf</a>", 'alt="False"', 'alt=""'):
+    for shown in ("an answer", "dummy.pdf</bdi></a>", 'alt="False"', 'alt=""'):
         assert shown in newest
 
 
@@ -81,7 +81,7 @@ def test_a_large_picture_is_shown_on_the_page_of_its_message_alone(
 ) -> None:
     number = api.ok(attachment=upload("photo.png"))["id"]
     monkeypatch.setattr("ossn_messaging.admin.messages.SMALL", Attachment.objects.get().size - 1)
-    assert "photo.png</a>" in page(moderator, LIST)
+    assert "photo.png</bdi></a>" in page(moderator, LIST)
     assert 'alt="photo.png"' in page(moderator, f"message/{number}/change/")
 
 

@@ -37,7 +37,7 @@ def test_messages_are_deleted_for_both_after_a_look_at_them(
     assert "text 0" in asked
     assert "text 1" in asked
     assert "text 2" not in asked
-    assert asked.count("dummy.pdf</a>") == 2
+    assert asked.count("dummy.pdf</bdi></a>") == 2
     assert texts() == ["text 0", "text 1", "text 2"]
     done = act(moderator, "delete_for_both", *sent[:2], confirmed="Yes")
     assert "It is deleted." in done
