@@ -2,6 +2,8 @@ import json
 import logging
 import os
 import re
+import subprocess
+import sys
 import urllib.request
 import uuid
 from collections.abc import Iterator, Sequence
@@ -24,6 +26,7 @@ from ossn_messaging.models import APIKey
 from tests.files import SAMPLES
 from tests.servers import SECONDS, S3Server, s3_server
 
+ROOT = Path(__file__).resolve().parent.parent
 SEND = "/api/v2.0/message/send"
 ENVELOPE_KEYS = ["merchant", "url", "time_token", "payload", "code", "message"]
 
@@ -65,6 +68,27 @@ def attachments_folder(request: pytest.FixtureRequest, settings: Settings, where
     bucket: Path = request.getfixturevalue("bucket")
     keep_attachments_in_s3(settings, request.getfixturevalue("s3"), bucket)
     return bucket / "attachment"
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The app as it is installed, built from the checkout as it is."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    for name in filter(lambda name: (ROOT / name).is_file(), names):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes((ROOT / name).read_bytes())
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder), "."]
+    subprocess.run(command, cwd=source, check=True)
+    (built,) = folder.glob("*.whl")
+    return built
 
 
 OWN_KEY = re.compile(r"ossn_(?=[a-z0-9_-]{0,42}[A-Z])[A-Za-z0-9_-]{43}")
