@@ -156,9 +156,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
         users, others = zip(*gone, strict=True) if gone else ((), ())
         for side in self.filter(user_id__in=users, other_id__in=others):
-            messages = gone.get((side.user_id, side.other_id))
-            if messages is None:
-                continue
+            messages = gone[side.user_id, side.other_id]
             side.messages -= len(messages)
             side.unread -= sum(
                 message.recipient_id == side.user_id and message.position > side.read_up_to for message in messages

@@ -76,6 +76,16 @@ class DeletingQuerySet(models.QuerySet["Message"]):
 
     delete_for_both.alters_data = True  # type: ignore[attr-defined]
 
+    def delete_attachments(self) -> int:
+        """Take the files away for both sides; the texts stay. Returns how many there were."""
+        from ossn_messaging.models import Attachment
+
+        with self._held() as held:
+            _deleted, numbers = Attachment.objects.using(self.db).filter(message__in=held).delete()
+        return numbers.get(Attachment._meta.label, 0)
+
+    delete_attachments.alters_data = True  # type: ignore[attr-defined]
+
     @contextmanager
     def _held(self) -> "Iterator[list[Message]]":
         """Lock the conversations of these messages until the end of the transaction, and see what they are then."""

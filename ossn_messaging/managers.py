@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -36,6 +37,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Row = TypeVar("Row")
+
+# Halves a range of ids until it holds the first of them that is no earlier.
+FIRST_SINCE = """
+WITH RECURSIVE search (low, high) AS (
+    SELECT MIN({id}), MAX({id}) + 1 FROM {table}
+    UNION ALL
+    SELECT
+        CASE WHEN {middle_is_earlier} THEN ((low + high) >> 1) + 1 ELSE low END,
+        CASE WHEN {middle_is_earlier} THEN high ELSE (low + high) >> 1 END
+    FROM search WHERE low < high
+)
+SELECT MAX(low) FROM search
+"""
+MIDDLE_IS_EARLIER = "(SELECT {created_at} < %s FROM {table} WHERE {id} >= (low + high) >> 1 ORDER BY {id} LIMIT 1)"
 
 
 def clean_text(text: str) -> str:
@@ -105,18 +120,28 @@ class MessageQuerySet(DeletingQuerySet):
 
         return bisect_left(range(side.position + 1), message_id, key=newest_id)
 
+    def first_id_since(self, moment: datetime) -> int:
+        """Return the id of the first message that is no earlier than ``moment``; if there is none, one after all."""
+        connection = connections[self.db]
+        name = {field.name: connection.ops.quote_name(str(field.column)) for field in self.model._meta.concrete_fields}
+        name["table"] = connection.ops.quote_name(self.model._meta.db_table)
+        earlier = MIDDLE_IS_EARLIER.format(**name)
+        at = self.model._meta.get_field("created_at").get_db_prep_value(moment, connection)
+        with connection.cursor() as cursor:
+            cursor.execute(FIRST_SINCE.format(middle_is_earlier=earlier, **name), [at, at])
+            return cursor.fetchone()[0] or 0
+
 
 def _merged(halves: "list[models.QuerySet[Message, Row]]", size: int) -> "models.QuerySet[Message, Row]":
     """Return the newest of both halves; each is cut off first where the database can, for MariaDB would read it all."""
-    if connections[halves[0].db].features.supports_slicing_ordering_in_compound:
-        halves = [half.order_by("-position")[:size] for half in halves]
-    return halves[0].union(halves[1], all=True).order_by("-position")[:size]
+    can_cut = connections[halves[0].db].features.supports_slicing_ordering_in_compound
+    one, other = (half.order_by("-position")[:size] if can_cut else half for half in halves)
+    return one.union(other, all=True).order_by("-position")[:size]
 
 
 def _position_after(positions: "models.QuerySet[Message, dict[str, Any]]", skip: int) -> int:
     """Return the position below which what comes after so many begins; 0 where there are not more."""
-    last = list(positions[skip - 1 : skip])
-    return int(last[0]["position"]) if last else 0
+    return next((int(row["position"]) for row in positions[skip - 1 : skip]), 0)
 
 
 class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ignore[misc]

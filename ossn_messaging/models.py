@@ -46,6 +46,7 @@ class Message(models.Model):
         "APIKey",
         null=True,
         on_delete=models.PROTECT,
+        db_index=False,
         editable=False,
         related_name="messages",
         verbose_name=_("API key"),
@@ -73,11 +74,29 @@ class Message(models.Model):
     class Meta:
         verbose_name = _("message")
         verbose_name_plural = _("messages")
+        # Nobody adds, changes or deletes a message in the admin, but a moderator may take away what is in it.
+        default_permissions = ("view",)
+        permissions = [
+            ("read_message", "Can read message"),
+            ("moderate_message", "Can moderate message"),
+        ]
         indexes = [
             # A user's side of a conversation is one range in each of these, whatever was deleted from it.
             models.Index(fields=["sender", "recipient", "deleted_by_sender", "position"], name="ossn_message_sent"),
             models.Index(
                 fields=["recipient", "sender", "deleted_by_recipient", "position"], name="ossn_message_received"
+            ),
+            # What the admin finds, newest first. The last two hold only what was deleted, and cost a send nothing.
+            models.Index(fields=["sender", "id"], name="ossn_message_from"),
+            models.Index(fields=["recipient", "id"], name="ossn_message_to"),
+            models.Index(fields=["api_key", "id"], name="ossn_message_key"),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(deleted_by_sender=True) | models.Q(deleted_by_recipient=True),
+                name="ossn_message_deleted_by_one",
+            ),
+            models.Index(
+                fields=["id"], condition=models.Q(deleted_at__isnull=False), name="ossn_message_deleted_for_both"
             ),
         ]
         constraints = [
@@ -106,6 +125,15 @@ class Message(models.Model):
     def is_deleted(self) -> bool:
         """Whether it was deleted for both sides."""
         return self.deleted_at is not None
+
+    @property
+    def deletion(self) -> str:
+        """For whom it is deleted, in words; empty where for nobody."""
+        if self.is_deleted:
+            return str(_("for both sides"))
+        if self.deleted_by_sender:
+            return str(_("by its sender"))
+        return str(_("by its recipient")) if self.deleted_by_recipient else ""
 
     def is_visible_to(self, user: "AbstractBaseUser | AnonymousUser") -> bool:
         """Whether ``user`` is its sender or recipient and has not deleted it."""
@@ -235,9 +263,10 @@ class Attachment(models.Model):
     class Meta:
         verbose_name = _("attachment")
         verbose_name_plural = _("attachments")
+        default_permissions = ()
 
     def __str__(self) -> str:
-        return self.name
+        return _("attachment %(id)s") % {"id": self.pk}
 
     @property
     def kind(self) -> Kind:
@@ -246,8 +275,7 @@ class Attachment(models.Model):
     def is_open_to(self, user: "AbstractBaseUser | AnonymousUser") -> bool:
         """Whether ``user`` may read it by being who they are (contract, "Attachment")."""
         return self.message.is_visible_to(user) or (
-            getattr(user, "is_staff", False)
-            and cast("PermissionsMixin", user).has_perm("ossn_messaging.view_attachment")
+            getattr(user, "is_staff", False) and cast("PermissionsMixin", user).has_perm("ossn_messaging.read_message")
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from botocore.config import Config
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.core import mail
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpResponse
@@ -234,6 +234,30 @@ class API:
 @pytest.fixture
 def api(client: Client, key: str, sender: User, recipient: User) -> API:
     return API(client, key, sender, recipient)
+
+
+def staff(name: str, *permissions: str) -> Client:
+    """Return the browser of somebody who may use the admin, as far as these permissions of the app go."""
+    user = User.objects.create_user(name, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def moderator(api: API) -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("moderator"))
+    return client
+
+
+def page(client: Client, path: str, **data: Any) -> str:
+    """Return a page of the app's admin."""
+    response = client.get(f"/admin/ossn_messaging/{path}", data)
+    assert response.status_code == 200, response
+    text: str = response.content.decode()
+    return text
 
 
 @pytest.fixture

@@ -114,13 +114,16 @@ class S3Server:
 
 @contextmanager
 def s3_server(folder: Path, port: int | None = None) -> Iterator[S3Server]:
-    """Start ``rclone serve s3`` on a folder; it sees what else happens there at once."""
+    """Start ``rclone serve s3`` on a folder; it sees what else happens there a millisecond later.
+
+    Told to see it at once, it is busy for seconds.
+    """
     rclone = Path(sysconfig.get_path("scripts"), "rclone")
     if not rclone.exists():
         absent("rclone")
     port = port or free_port()
     keys = ("the-access-key", "the-secret-key")
-    options = ["--config=", f"--addr={HOST}:{port}", f"--auth-key={','.join(keys)}", "--dir-cache-time=0"]
+    options = ["--config=", f"--addr={HOST}:{port}", f"--auth-key={','.join(keys)}", "--dir-cache-time=1ms"]
     with running([rclone, "serve", "s3", *options, folder], port) as process:
         yield S3Server(f"http://{HOST}:{port}", *keys, process)
 

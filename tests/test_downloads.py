@@ -96,7 +96,7 @@ def test_staff_with_permission(bare: str, stranger: User) -> None:
     client = Client()
     client.force_login(stranger)
     assert status(client, bare) == 404
-    permission = Permission.objects.get(codename="view_attachment")
+    permission = Permission.objects.get(codename="read_message")
     stranger.user_permissions.add(permission)
     assert status(client, bare) == 404, "the permission alone is not enough"
     User.objects.filter(pk=stranger.pk).update(is_staff=True)

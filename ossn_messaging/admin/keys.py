@@ -3,71 +3,16 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth import get_user_model
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_variables
 
 from ossn_messaging.keys import SCOPES, APIKeyQuerySet, all_scopes
 from ossn_messaging.masking import mask_reports
-from ossn_messaging.models import APIKey, Attachment, Message
-
-
-def _user_searches(*paths: str) -> list[str]:
-    return [f"{path}__{get_user_model().USERNAME_FIELD}" for path in paths]
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Nobody writes or edits what a user wrote; deleting it is moderation."""
-
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-@admin.register(Message)
-class MessageAdmin(ReadOnlyAdmin):
-    list_display = (
-        *("id", "sender", "recipient", "start", "api_key", "created_at", "deleted_by_sender", "deleted_by_recipient"),
-    )
-    list_select_related = ("sender", "recipient", "api_key")
-    list_filter = ("created_at", "deleted_by_sender", "deleted_by_recipient", "api_key")
-    ordering = ("-id",)
-
-    def get_search_fields(self, request: HttpRequest) -> list[str]:
-        return ["=id", "text", *_user_searches("sender", "recipient")]
-
-    @admin.display(description=_("text"))
-    def start(self, message: Message) -> str:
-        return Truncator(message.text).chars(80)
-
-
-@admin.register(Attachment)
-class AttachmentAdmin(ReadOnlyAdmin):
-    list_display = ("id", "name", "content_type", "size", "sender", "recipient")
-    list_select_related = ("message__sender", "message__recipient")
-    list_filter = ("content_type",)
-    fields = ("message", "name", "content_type", "size")
-    ordering = ("-id",)
-
-    def get_search_fields(self, request: HttpRequest) -> list[str]:
-        return ["=id", "name", *_user_searches("message__sender", "message__recipient")]
-
-    @admin.display(description=_("sender"))
-    def sender(self, attachment: Attachment) -> str:
-        return attachment.message.sender.get_username()
-
-    @admin.display(description=_("recipient"))
-    def recipient(self, attachment: Attachment) -> str:
-        return attachment.message.recipient.get_username()
+from ossn_messaging.models import APIKey
 
 
 class APIKeyForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -139,7 +84,13 @@ class APIKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return response
 
     def _page(self, request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
-        context |= {**self.admin_site.each_context(request), "opts": self.opts}
+        context |= {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "media": self.media,
+            "original": context["title"],
+            "has_view_permission": True,
+        }
         return TemplateResponse(request, f"admin/ossn_messaging/apikey/{name}.html", context)
 
     @admin.action(description=_("Revoke the selected API keys"), permissions=["change"])

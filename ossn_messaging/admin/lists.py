@@ -1,0 +1,113 @@
+"""The list of messages in the admin: found by indexes and paged by ids, it costs the same however many there are."""
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from ossn_messaging.admin.filters import Ids, MessageFilter, TimeFilter
+from ossn_messaging.models import Message
+
+REACH = 1000
+"""How many messages are looked at for one page, where filters ask for what no index knows."""
+USERS = 20
+"""How many users are named, where several have names that begin as it was searched for."""
+
+
+def number_in(text: str | None) -> int | None:
+    """Return the number that a parameter is, ``None`` where it is none."""
+    try:
+        return int(text or "")
+    except ValueError:
+        return None
+
+
+class MessageList(ChangeList):
+    """Newest first. ``?before=ID`` and ``?after=ID`` are pages; nothing is counted."""
+
+    users: list[AbstractBaseUser]
+    """Those whose names begin as it was searched for."""
+    older: str | None
+    newer: str | None
+    """The queries of the pages before and after this one, ``None`` where there are none."""
+    is_cut: bool
+    """Whether it ends because enough was looked at, not because the page is full."""
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Message]:
+        """Return what the filters let through; neither the page nor what is searched for is taken into account."""
+        for name in ("before", "after"):  # no filters, and not to be kept when those change
+            self.params.pop(name, None)
+            self.filter_params.pop(name, None)
+        self.filter_specs, self.has_filters, others, _doubles, self.has_active_filters = self.get_filters(request)
+        self.clear_all_filters_qs = self.get_query_string(others, remove=self.get_filters_params())
+        queryset = self.root_queryset
+        for spec in self.filter_specs:
+            queryset = cast("QuerySet[Message]", spec.queryset(request, queryset))
+        return queryset
+
+    def get_results(self, request: HttpRequest) -> None:
+        before, after = (number_in(request.GET.get(name)) for name in ("before", "after"))
+        size, (sources, is_exact) = self.list_per_page, self._sources()
+        reach = size if is_exact else REACH
+        ids = nearest(sources, reach + 1, before, after)
+        rows = self.queryset.filter(pk__in=ids[:reach]).order_by("-pk" if after is None else "pk")
+        found = list(rows[: size + 1])
+        edge = found[size - 1].pk if len(found) > size else ids[reach - 1] if len(ids) > reach else None
+        self.is_cut = edge is not None and len(found) < size
+        found = found[:size]
+        older, newer = edge, None if before is None else before - 1
+        if after is not None:
+            older, newer = after + 1, edge
+            found.reverse()
+        self.older = None if older is None else self.get_query_string({"before": older})
+        self.newer = None if newer is None else self.get_query_string({"after": newer})
+        self.result_list = found
+        self.result_count = self.full_result_count = len(found)
+        self.show_full_result_count = self.can_show_all = self.multi_page = False
+        self.show_admin_actions = True
+
+    def _sources(self) -> tuple[list[Ids], bool]:
+        """Return where to look for the ids, and whether all that is found there is what is asked for."""
+        asked = [spec for spec in self.filter_specs if isinstance(spec, MessageFilter) and spec.value() is not None]
+        sources = [Ids(Message.objects.all())]
+        indexed = [(spec, ids) for spec in asked if (ids := spec.ids())]
+        if self.query:
+            sources = self._search()
+        elif indexed:
+            asked.remove(indexed[0][0])
+            sources = [indexed[0][1]]
+        for spec in self.filter_specs:
+            if isinstance(spec, TimeFilter):
+                sources = [spec.within(ids) for ids in sources]
+        return sources, not asked
+
+    def _search(self) -> list[Ids]:
+        """Look for the message with this id, and for those from and to the one user with this name."""
+        number = number_in(self.query)
+        sources = [] if number is None else [Ids(Message.objects.filter(pk=number))]
+        self.users = find_users(self.query)
+        if len(self.users) == 1:
+            sources += [Ids(Message.objects.filter(**{side: self.users[0]})) for side in ("sender", "recipient")]
+        return sources
+
+
+def find_users(name: str) -> list[AbstractBaseUser]:
+    """Return the user of this name, or else the first of those whose names begin with it."""
+    users = get_user_model()._default_manager
+    field = get_user_model().USERNAME_FIELD
+    found = list(users.filter(**{field: name})) or list(users.filter(**{f"{field}__startswith": name})[:USERS])
+    return sorted(found, key=lambda user: user.get_username())
+
+
+def nearest(sources: Iterable[Ids], size: int, before: int | None, after: int | None) -> list[int]:
+    """Return so many ids, the greatest ones less than ``before`` or the smallest ones greater than ``after``."""
+    found: set[int] = set()
+    order = "-" if after is None else ""
+    for rows, field in sources:
+        limits = {f"{field}__{lookup}": limit for lookup, limit in (("lt", before), ("gt", after)) if limit is not None}
+        found.update(rows.filter(**limits).order_by(order + field).values_list(field, flat=True)[:size])
+    return sorted(found, reverse=after is None)[:size]

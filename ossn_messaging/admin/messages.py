@@ -1,0 +1,214 @@
+"""Messages in the admin: who wrote to whom, what they wrote for those who may read it, and moderation."""
+
+from math import inf
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth import get_permission_codename, get_user_model
+from django.core.exceptions import PermissionDenied
+from django.db import router, transaction
+from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.functions import Left, Length
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from ossn_messaging.admin.filters import AttachmentFilter, KeyFilter, StateFilter, TimeFilter
+from ossn_messaging.admin.lists import MessageList
+from ossn_messaging.admin.threads import thread, thread_url
+from ossn_messaging.models import Attachment, Conversation, Message
+
+START = 80
+"""How much of a text the list shows, in characters."""
+SMALL = 1024 * 1024
+"""In bytes, the largest picture that the list shows."""
+MODERATION = {
+    "delete_for_both": (_("Delete messages for both sides"), "Deleted for both sides."),
+    "delete_attachments": (_("Delete attachments"), "Attachment deleted."),
+}
+"""What a moderator may do, by the verb that does it: its name, and what is logged of it."""
+
+
+@admin.register(Message)
+class MessageAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """``view_message`` shows that there is a message, ``read_message`` also what is in it.
+
+    Nobody writes or edits what a user wrote; who may ``moderate_message`` may take it away.
+    """
+
+    list_filter = (TimeFilter, StateFilter, AttachmentFilter, KeyFilter)
+    list_per_page = 50
+    search_fields = ("id",)  # lets the search be shown; what is looked at is up to MessageList
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ()
+    actions = ("delete_for_both", "delete_attachments")
+
+    class Media:
+        css = {"all": ["ossn_messaging/admin.css"]}
+
+    def has_read_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("ossn_messaging.read_message")
+
+    def has_moderate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("ossn_messaging.moderate_message")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Message | None = None) -> bool:
+        """Whether a message may go with its user: so the admin asks before it deletes a user."""
+        users = get_user_model()._meta
+        permission = f"{users.app_label}.{get_permission_codename('delete', users)}"
+        return obj is not None and request.user.has_perm(permission)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        raise PermissionDenied
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
+        """What nobody is shown is not read from the database either."""
+        side = Conversation.objects.filter(user=OuterRef("recipient"), other=OuterRef("sender"))
+        queryset: QuerySet[Message] = (
+            Message.objects.select_related("sender", "recipient", "api_key", "attachment")
+            .annotate(characters=Length("text"), is_viewed=Exists(side.filter(read_up_to__gte=OuterRef("position"))))
+            .defer("text")
+        )
+        if self.has_read_permission(request):
+            queryset = queryset.annotate(beginning=Left("text", START + 1))
+        return queryset
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[MessageList]:
+        return MessageList
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        content = ["start", "file"] if self.has_read_permission(request) else ["length", "size"]
+        return ["id", "sender", "recipient", *content, "created_at", "viewed", "deleted", "api_key", "conversation"]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        content = ["text", "whole_file"] if self.has_read_permission(request) else ["length", "size"]
+        return ["sender", "recipient", *content, "created_at", "viewed", "deleted", "api_key"]
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.thread_view)
+        name = "ossn_messaging_message_thread"
+        return [path("conversation/<int:user_id>/<int:other_id>/", view, name=name), *super().get_urls()]
+
+    def render_change_form(  # noqa: PLR0913, PLR0917, as Django has it
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Message | None = None,
+    ) -> HttpResponse:
+        context |= {
+            "show_delete": False,
+            "may_moderate": self.has_moderate_permission(request),
+            "thread_url": obj and thread_url(obj),
+        }
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def thread_view(self, request: HttpRequest, user_id: int, other_id: int) -> HttpResponse:
+        """Show the messages between two users, newest at the bottom. ``?before=`` and ``?after=`` are positions."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return self._page(request, "thread", thread(request, self._read_in_full(request), user_id, other_id))
+
+    def _read_in_full(self, request: HttpRequest) -> QuerySet[Message]:
+        rows = self.get_queryset(request)
+        return rows.defer(None) if self.has_read_permission(request) else rows
+
+    def _page(self, request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
+        context |= {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "media": self.media,
+            "has_view_permission": True,
+            "may_read": self.has_read_permission(request),
+        }
+        return TemplateResponse(request, f"admin/ossn_messaging/message/{name}.html", context)
+
+    @admin.display(description=_("text"))
+    def start(self, message: Message) -> str:
+        return Truncator(message.beginning).chars(START)  # type: ignore[attr-defined]
+
+    @admin.display(description=_("text"))
+    def length(self, message: Message) -> str:
+        count: int = message.characters  # type: ignore[attr-defined]
+        return ngettext("%(count)d character", "%(count)d characters", count) % {"count": count}
+
+    @admin.display(description=_("attachment"))
+    def file(self, message: Message) -> str:
+        return self._file(message, SMALL)
+
+    @admin.display(description=_("attachment"))
+    def whole_file(self, message: Message) -> str:
+        return self._file(message)
+
+    def _file(self, message: Message, picture_size: float = inf) -> str:
+        """Show a picture, unless it has more bytes, and a link to any other file."""
+        attachment: Attachment | None = getattr(message, "attachment", None)
+        if attachment is None:
+            return self.get_empty_value_display()
+        is_picture = attachment.kind.is_image and attachment.size <= picture_size
+        context = {"attachment": attachment, "is_picture": is_picture}
+        return render_to_string("admin/ossn_messaging/message/file.html", context)
+
+    @admin.display(description=_("attachment"))
+    def size(self, message: Message) -> str:
+        attachment: Attachment | None = getattr(message, "attachment", None)
+        if attachment is None:
+            return self.get_empty_value_display()
+        return ngettext("%(count)d byte", "%(count)d bytes", attachment.size) % {"count": attachment.size}
+
+    @admin.display(description=_("viewed"), boolean=True)
+    def viewed(self, message: Message) -> bool:
+        return message.is_viewed
+
+    @admin.display(description=_("deleted"))
+    def deleted(self, message: Message) -> str:
+        return message.deletion or self.get_empty_value_display()
+
+    @admin.display(description=_("conversation"))
+    def conversation(self, message: Message) -> SafeString:
+        return format_html('<a href="{}">{}</a>', thread_url(message), _("Conversation"))
+
+    @admin.action(description=_("Delete the selected messages for both sides"), permissions=["moderate"])
+    def delete_for_both(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:
+        return self._moderate(request, "delete_for_both", self._selected(request).filter(deleted_at=None))
+
+    @admin.action(description=_("Delete the attachments of the selected messages"), permissions=["moderate"])
+    def delete_attachments(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:
+        return self._moderate(request, "delete_attachments", self._selected(request).filter(attachment__isnull=False))
+
+    def _selected(self, request: HttpRequest) -> QuerySet[Message]:
+        """Return those that were ticked, and no others, whatever a request says of all pages."""
+        return self._read_in_full(request).filter(pk__in=request.POST.getlist(ACTION_CHECKBOX_NAME)).order_by("-pk")
+
+    def _moderate(self, request: HttpRequest, verb: str, rows: QuerySet[Message]) -> HttpResponse | None:
+        """Show what would go, and once that is confirmed let it go."""
+        chosen = list(rows)
+        title, logged = MODERATION[verb]
+        if not chosen:
+            self.message_user(request, _("There is nothing left to delete."), messages.WARNING)
+            return None
+        if "confirmed" not in request.POST:
+            context = {"title": title, "original": _("Deletion"), "chosen": chosen, "action": verb}
+            return self._page(request, "moderation", context)
+        with transaction.atomic(using=router.db_for_write(Message)):
+            getattr(Message.objects.filter(pk__in=[message.pk for message in chosen]), verb)()
+            for message in chosen:
+                self.log_change(request, message, logged)
+        self.message_user(request, _("It is deleted."), messages.SUCCESS)
+        return None

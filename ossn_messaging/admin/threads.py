@@ -1,0 +1,59 @@
+"""The messages between two users as a moderator sees them: with those that one of the two has deleted."""
+
+from itertools import product
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db.models import Max, Q, QuerySet, Value
+from django.http import Http404, HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from ossn_messaging.admin.lists import number_in
+from ossn_messaging.models import Conversation, Message
+
+SIZE = 50
+"""How many messages a page has."""
+AFTER = 25
+"""How many messages after the one that it was asked for a page shows at the most."""
+
+
+def thread_url(message: Message) -> str:
+    """Return the URL of the page of its conversation on which a message is."""
+    url = reverse("admin:ossn_messaging_message_thread", args=[message.sender_id, message.recipient_id])
+    return f"{url}?before={message.position + AFTER + 1}#message-{message.pk}"
+
+
+def thread(request: HttpRequest, rows: QuerySet[Message], user_id: int, other_id: int) -> dict[str, Any]:
+    """Return what the page shows, ``rows`` being all messages; raises ``Http404`` where there is no such user."""
+    found = get_user_model()._default_manager.filter(Q(pk=user_id) | Q(pk=other_id))
+    users = {user.pk: user for user in found}
+    if len(users) != 2:
+        raise Http404
+    sides = Conversation.objects.filter(user__in=users, other__in=users)
+    newest = sides.aggregate(newest=Max("newest"))["newest"] or 0
+    before, after = (number_in(request.GET.get(name)) for name in ("before", "after"))
+    ids = _ids(user_id, other_id, before, after)
+    messages = sorted(rows.filter(pk__in=ids[:SIZE]), key=lambda message: message.position)
+    is_full, is_forward = len(ids) > SIZE, after is not None
+    return {
+        "title": _("%(user)s and %(other)s") % {"user": users[user_id], "other": users[other_id]},
+        "original": _("Conversation"),
+        "user_id": user_id,
+        "thread": messages,
+        "older": messages[0].position if messages and (is_full or is_forward) else None,
+        "newer": messages[-1].position if messages and messages[-1].position < newest else None,
+    }
+
+
+def _ids(user_id: int, other_id: int, before: int | None, after: int | None) -> list[int]:
+    """Return the ids of a page, and one more if there is one: each of the four parts is a range of an index."""
+    limits = {"position__lt": before} if before is not None else {}
+    order = "-position"
+    if after is not None:
+        limits, order = {"position__gt": after}, "position"
+    found: list[tuple[int, int]] = []
+    for pair, deleted in product(((user_id, other_id), (other_id, user_id)), (False, True)):
+        part = Message.objects.filter(sender=pair[0], recipient=pair[1], deleted_by_sender=Value(deleted), **limits)
+        found += part.order_by(order).values_list("position", "pk")[: SIZE + 1]
+    return [pk for _position, pk in sorted(found, reverse=after is None)[: SIZE + 1]]
