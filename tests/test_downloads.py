@@ -215,6 +215,5 @@ def test_a_message_that_both_have_deleted(api: API, url: str, bare: str, strange
 def test_a_request_for_a_file_that_can_not_be_read(api: API, bare: str, settings: Settings) -> None:
     """The protocol's code is in the answer, and the HTTP status tells clients of HTTP alone that this is no file."""
     settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = 2
-    for path in (f"{bare}?a=1&b=2&c=3", f"{bare}?a=%FF"):
-        answer = api.read(api.client.get(path), 400)
-        assert (answer["code"], answer["message"]) == ("200", "Attachment read failed: the request could not be read")
+    answer = api.read(api.client.get(f"{bare}?a=1&b=2&c=3"), 400)
+    assert (answer["code"], answer["message"]) == ("200", "Attachment read failed: the request could not be read")
