@@ -22,9 +22,12 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("name", models.CharField(max_length=100, verbose_name="name")),
-                ("digest", models.CharField(editable=False, max_length=64, unique=True)),
+                ("digest", models.CharField(editable=False, max_length=64, unique=True, verbose_name="digest")),
                 ("scopes", models.JSONField(default=ossn_messaging.keys.all_scopes, verbose_name="scopes")),
-                ("is_restricted", models.BooleanField(default=False, editable=False)),
+                (
+                    "is_restricted",
+                    models.BooleanField(default=False, editable=False, verbose_name="restricted to its users"),
+                ),
                 (
                     "created_at",
                     models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name="created at"),
@@ -60,7 +63,7 @@ class Migration(migrations.Migration):
                     "created_at",
                     models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name="sent at"),
                 ),
-                ("position", models.PositiveBigIntegerField(editable=False)),
+                ("position", models.PositiveBigIntegerField(editable=False, verbose_name="position")),
                 ("deleted_by_sender", models.BooleanField(default=False, verbose_name="deleted by its sender")),
                 ("deleted_by_recipient", models.BooleanField(default=False, verbose_name="deleted by its recipient")),
                 (
@@ -115,7 +118,7 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=255, verbose_name="name")),
                 ("content_type", models.CharField(max_length=100, verbose_name="content type")),
                 ("size", models.PositiveBigIntegerField(verbose_name="size")),
-                ("digest", models.CharField(editable=False, max_length=64)),
+                ("digest", models.CharField(editable=False, max_length=64, verbose_name="digest")),
                 (
                     "message",
                     models.OneToOneField(
@@ -136,9 +139,9 @@ class Migration(migrations.Migration):
             name="Sending",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("key_digest", models.CharField(max_length=64)),
-                ("digest", models.CharField(max_length=64)),
-                ("answer", models.TextField()),
+                ("key_digest", models.CharField(max_length=64, verbose_name="digest of the idempotency key")),
+                ("digest", models.CharField(max_length=64, verbose_name="digest")),
+                ("answer", models.TextField(verbose_name="answer")),
                 (
                     "message",
                     models.OneToOneField(
@@ -169,16 +172,20 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "verbose_name": "sending",
+                "verbose_name_plural": "sendings",
+            },
         ),
         migrations.CreateModel(
             name="Conversation",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("position", models.PositiveBigIntegerField(default=0, editable=False)),
+                ("position", models.PositiveBigIntegerField(default=0, editable=False, verbose_name="position")),
                 ("messages", models.PositiveBigIntegerField(default=0, verbose_name="messages")),
                 ("unread", models.PositiveBigIntegerField(default=0, verbose_name="unread messages")),
                 ("read_up_to", models.PositiveBigIntegerField(default=0, verbose_name="read up to")),
-                ("newest", models.PositiveBigIntegerField(editable=False, null=True)),
+                ("newest", models.PositiveBigIntegerField(editable=False, null=True, verbose_name="newest message")),
                 ("active_at", models.DateTimeField(null=True, verbose_name="active at")),
                 (
                     "other",
