@@ -9,6 +9,7 @@ from typing import Any
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import Error as DatabaseAPIError
 from django.http import Http404, HttpRequest
+from django.utils import translation
 from django.utils.encoding import iri_to_uri
 from rest_framework import exceptions as drf
 from rest_framework.negotiation import BaseContentNegotiation
@@ -52,7 +53,8 @@ def failure(request: HttpRequest, exception: Exception, failed: str, *, is_rest:
     for name, value in error.headers.items():
         response[name] = value
     if error.ossn_status >= 500:
-        _log(request, text, exception)
+        with translation.override(None):  # a log has one language, whoever asks
+            _log(request, error.describe(failed), exception)
     # Django's own record of it has the request, and a report made from that its parameters, the key among them.
     response._has_been_logged = status >= 500  # type: ignore[attr-defined]
     if status == 401:
