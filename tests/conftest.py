@@ -7,6 +7,7 @@ import sys
 import urllib.request
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from botocore.config import Config
 from django.contrib.auth.models import Permission, User
 from django.core import mail
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.dispatch import Signal
 from django.http import HttpResponse
 from django.test import AsyncRequestFactory, Client, RequestFactory
 from django.views.debug import ExceptionReporter
@@ -23,6 +25,7 @@ from pytest_django import Settings
 
 from ossn_messaging.keys import APIKeyManager
 from ossn_messaging.models import APIKey
+from ossn_messaging.signals import message_sent
 from tests.files import SAMPLES
 from tests.servers import SECONDS, S3Server, s3_server
 
@@ -260,19 +263,26 @@ def page(client: Client, path: str, **data: Any) -> str:
     return text
 
 
-@pytest.fixture
-def received(transactional_db: None) -> Iterator[list[dict[str, Any]]]:
-    """What ``message_sent`` was sent with."""
-    from ossn_messaging.signals import message_sent
-
+@contextmanager
+def noted(signal: Signal) -> Iterator[list[dict[str, Any]]]:
+    """Yield what a signal is sent with."""
     calls: list[dict[str, Any]] = []
 
     def note(**kwargs: Any) -> None:
         calls.append(kwargs)
 
-    message_sent.connect(note)
-    yield calls
-    message_sent.disconnect(note)
+    signal.connect(note)
+    try:
+        yield calls
+    finally:
+        signal.disconnect(note)
+
+
+@pytest.fixture
+def received(transactional_db: None) -> Iterator[list[dict[str, Any]]]:
+    """What ``message_sent`` was sent with."""
+    with noted(message_sent) as calls:
+        yield calls
 
 
 def upload(

@@ -106,9 +106,8 @@ def test_the_list_is_paged_by_ids(sent: list[int], moderator: Client, pages_of_t
     assert pages(moderator, f"before={sent[5]}", "Newer") == [sent[6:], sent[3:6], sent[:3]]
     assert listed(moderator, f"after={sent[6]}") == sent[3:6]
     assert link(page(moderator, f"{LIST}?after={sent[6]}"), "Older") == f"before={sent[6] + 1}"
-    for nonsense in ("before=x", "before=", "after=%F0", f"before={'9' * 30}", f"before={'9' * 5000}"):
+    for nonsense in ("before=x", "before=", "after=%F0", f"before={'9' * 30}", f"after={'9' * 5000}"):
         assert listed(moderator, nonsense) == sent[:3]
-    assert listed(moderator, f"after={'9' * 30}") == []
 
 
 def test_a_page_keeps_its_filters_and_a_filter_begins_at_the_first_page(

@@ -62,6 +62,7 @@ def test_what_is_in_the_wheel(wheel: Path) -> None:
         "management/commands/ossn_apikey.py",
         "openapi/operations.py",
         "templates/admin/ossn_messaging/apikey/created.html",
+        "locale/de/LC_MESSAGES/django.mo",
     ):
         assert f"ossn_messaging/{name}" in names
 

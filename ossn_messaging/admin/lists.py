@@ -11,19 +11,12 @@ from django.http import HttpRequest
 
 from ossn_messaging.admin.filters import Ids, MessageFilter, TimeFilter
 from ossn_messaging.models import Message
+from ossn_messaging.users import as_number
 
 REACH = 1000
 """How many messages are looked at for one page, where filters ask for what no index knows."""
 USERS = 20
 """How many users are named, where several have names that begin as it was searched for."""
-
-
-def number_in(text: str | None) -> int | None:
-    """Return the number that a parameter is, ``None`` where it is none."""
-    try:
-        return int(text or "")
-    except ValueError:
-        return None
 
 
 class MessageList(ChangeList):
@@ -50,7 +43,7 @@ class MessageList(ChangeList):
         return queryset
 
     def get_results(self, request: HttpRequest) -> None:
-        before, after = (number_in(request.GET.get(name)) for name in ("before", "after"))
+        before, after = (as_number(request.GET.get(name, "")) for name in ("before", "after"))
         size, (sources, is_exact) = self.list_per_page, self._sources()
         reach = size if is_exact else REACH
         ids = nearest(sources, reach + 1, before, after)
@@ -87,7 +80,7 @@ class MessageList(ChangeList):
 
     def _search(self) -> list[Ids]:
         """Look for the message with this id, and for those from and to the one user with this name."""
-        number = number_in(self.query)
+        number = as_number(self.query)
         sources = [] if number is None else [Ids(Message.objects.filter(pk=number))]
         self.users = find_users(self.query)
         if len(self.users) == 1:

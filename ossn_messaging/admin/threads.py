@@ -9,8 +9,8 @@ from django.http import Http404, HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from ossn_messaging.admin.lists import number_in
 from ossn_messaging.models import Conversation, Message
+from ossn_messaging.users import as_number
 
 SIZE = 50
 """How many messages a page has."""
@@ -32,7 +32,7 @@ def thread(request: HttpRequest, rows: QuerySet[Message], user_id: int, other_id
         raise Http404
     sides = Conversation.objects.filter(user__in=users, other__in=users)
     newest = sides.aggregate(newest=Max("newest"))["newest"] or 0
-    before, after = (number_in(request.GET.get(name)) for name in ("before", "after"))
+    before, after = (as_number(request.GET.get(name, "")) for name in ("before", "after"))
     ids = _ids(user_id, other_id, before, after)
     messages = sorted(rows.filter(pk__in=ids[:SIZE]), key=lambda message: message.position)
     is_full, is_forward = len(ids) > SIZE, after is not None
