@@ -56,6 +56,11 @@ class EnvelopeView(APIView):
     """What an answer says before the reason of a failure."""
 
     @property
+    def is_rest(self) -> bool:
+        """Whether a failure has its HTTP status, whatever code the protocol has for it."""
+        return True
+
+    @property
     def default_response_headers(self) -> dict[str, str]:
         return {"Allow": ", ".join(self.allowed_methods)}
 
@@ -73,7 +78,7 @@ class EnvelopeView(APIView):
         return Response()
 
     def handle_exception(self, exc: Exception) -> Response:
-        return failure(self.request, exc, self.failed)
+        return failure(self.request, exc, self.failed, is_rest=self.is_rest)
 
 
 @method_decorator(outside_transactions, name="dispatch")
@@ -101,6 +106,10 @@ class Endpoint(EnvelopeView):
         finally:
             if self.body:
                 self.body.close()
+
+    @property
+    def is_rest(self) -> bool:
+        return conf.HTTP_STATUS == "rest"
 
     @property
     def allowed_methods(self) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import Error as DatabaseAPIError
 from django.http import Http404, HttpRequest
+from django.utils import translation
 from django.utils.encoding import iri_to_uri
 from rest_framework import exceptions as drf
 from rest_framework.negotiation import BaseContentNegotiation
@@ -17,7 +18,6 @@ from rest_framework.response import Response
 
 from ossn_messaging import exceptions
 from ossn_messaging.authentication import APIKeyAuthentication
-from ossn_messaging.conf import conf
 from ossn_messaging.links import site_name, site_root
 
 logger = logging.getLogger(__name__)
@@ -41,19 +41,20 @@ def success(request: HttpRequest, payload: object) -> Response:
     return _answer(request, payload, "100", "Request successfully executed")
 
 
-def failure(request: HttpRequest, exception: Exception, failed: str) -> Response:
+def failure(request: HttpRequest, exception: Exception, failed: str, *, is_rest: bool) -> Response:
     """Return the answer to a request that failed, whatever the exception; what is the server's fault is logged.
 
-    ``failed`` says what did, in the endpoint's words.
+    ``failed`` says what did, in the endpoint's words, and ``is_rest`` whether HTTP's status tells that it did.
     """
     error = _protocol_error(exception)
-    status = error.rest_status if conf.HTTP_STATUS == "rest" else error.ossn_status
+    status = error.rest_status if is_rest else error.ossn_status
     text = error.describe(failed)
     response = _answer(request, False, error.code, text, status)
     for name, value in error.headers.items():
         response[name] = value
     if error.ossn_status >= 500:
-        _log(request, text, exception)
+        with translation.override(None):  # a log has one language, whoever asks
+            _log(request, error.describe(failed), exception)
     # Django's own record of it has the request, and a report made from that its parameters, the key among them.
     response._has_been_logged = status >= 500  # type: ignore[attr-defined]
     if status == 401:

@@ -23,12 +23,12 @@ class MessagingError(Exception):
     """The HTTP status with ``HTTP_STATUS = "ossn"``."""
     rest_status: int = 400
     """The HTTP status with ``HTTP_STATUS = "rest"``."""
-    text: str
+    text: str | Promise
     headers: Mapping[str, str] = {}
     """What HTTP wants beside the status."""
 
     def __str__(self) -> str:
-        return self.text
+        return str(self.text)
 
     def describe(self, failed: str) -> str:
         """Return the text for the caller of an endpoint that says of itself that it has ``failed``."""
@@ -87,7 +87,7 @@ class Failed(MessagingError):
     reason: str | Promise
 
     def __str__(self) -> str:
-        return self.describe(self.text)
+        return self.describe(str(self.text))
 
     def describe(self, failed: str) -> str:
         return f"{failed}: {self.reason}"
@@ -244,7 +244,7 @@ class NotFound(MessagingError):
     """There is nothing here that the caller may see."""
 
     ossn_status = rest_status = 404
-    text = "Not found"
+    text = _("Not found")
 
 
 class ReadFailed(StoreFailed):
@@ -255,14 +255,14 @@ class PreconditionFailed(MessagingError):
     """The file is not the one that the request's ``If-Match`` or ``If-Unmodified-Since`` names."""
 
     ossn_status = rest_status = 412
-    text = "The attachment is not the one that the request names"
+    text = _("The attachment is not the one that the request names")
 
 
 class RangeNotSatisfiable(MessagingError):
     """The file has none of the bytes that the request asks for (RFC 9110, 15.5.17). ``size`` is in bytes."""
 
     ossn_status = rest_status = 416
-    text = "The attachment has no such bytes"
+    text = _("The attachment has no such bytes")
 
     def __init__(self, size: int) -> None:
         super().__init__(size)

@@ -53,7 +53,7 @@ class Message(models.Model):
     )
     """The key that sent it, ``None`` where the site's own code did."""
     created_at = models.DateTimeField(_("sent at"), default=timezone.now, editable=False)
-    position = models.PositiveBigIntegerField(editable=False)
+    position = models.PositiveBigIntegerField(_("position"), editable=False)
     """The number of the message in its conversation, from 1.
 
     Pages are read in its order: ``id`` has an index of its own, by which PostgreSQL likes to walk back through the
@@ -164,7 +164,7 @@ class Conversation(models.Model):
         related_name="+",
         verbose_name=_("other user"),
     )
-    position = models.PositiveBigIntegerField(default=0, editable=False)
+    position = models.PositiveBigIntegerField(_("position"), default=0, editable=False)
     """That of the newest message that there ever was, the same on both sides."""
     messages = models.PositiveBigIntegerField(_("messages"), default=0)
     """How many messages the user has not deleted."""
@@ -172,7 +172,7 @@ class Conversation(models.Model):
     """How many of those the other sent and the user has not viewed: those with a position above ``read_up_to``."""
     read_up_to = models.PositiveBigIntegerField(_("read up to"), default=0)
     """The position up to which the user has viewed what the other sent."""
-    newest = models.PositiveBigIntegerField(null=True, editable=False)
+    newest = models.PositiveBigIntegerField(_("newest message"), null=True, editable=False)
     """The position of the newest message that the user has not deleted, ``None`` where there are none."""
     active_at = models.DateTimeField(_("active at"), null=True)
     """When that message was sent."""
@@ -256,7 +256,7 @@ class Attachment(models.Model):
     content_type = models.CharField(_("content type"), max_length=100)
     size = models.PositiveBigIntegerField(_("size"))
     """In bytes, on the storage."""
-    digest = models.CharField(max_length=64, editable=False)
+    digest = models.CharField(_("digest"), max_length=64, editable=False)
     """SHA-256 of the file on the storage, in hexadecimal."""
 
     objects = AttachmentManager()
@@ -284,7 +284,7 @@ class APIKey(models.Model):
     """A key with which a program may use the API. Only its digest is kept."""
 
     name = models.CharField(_("name"), max_length=100)
-    digest = models.CharField(max_length=64, unique=True, editable=False)
+    digest = models.CharField(_("digest"), max_length=64, unique=True, editable=False)
     """SHA-256 of the key, in hexadecimal."""
     scopes = models.JSONField(_("scopes"), default=all_scopes)
     """A list of what the key may do, each one of ``SCOPES``."""
@@ -295,7 +295,7 @@ class APIKey(models.Model):
         verbose_name=_("users"),
         help_text=_("Whom it may act as: whom messages are from, and whose are read. Empty: anyone."),
     )
-    is_restricted = models.BooleanField(default=False, editable=False)
+    is_restricted = models.BooleanField(_("restricted to its users"), default=False, editable=False)
     """Whether it may act as ``users`` alone, though the last of them has been deleted meanwhile."""
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
@@ -364,20 +364,22 @@ class Sending(models.Model):
     recipient = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", verbose_name=_("recipient")
     )
-    key_digest = models.CharField(max_length=64)
+    key_digest = models.CharField(_("digest of the idempotency key"), max_length=64)
     """SHA-256 of the idempotency key, in hexadecimal: some databases take two texts for equal that are not."""
-    digest = models.CharField(max_length=64)
+    digest = models.CharField(_("digest"), max_length=64)
     """SHA-256 of what was asked for, in hexadecimal."""
     message = models.OneToOneField(
         Message, null=True, on_delete=models.SET_NULL, related_name="sending", verbose_name=_("message")
     )
-    answer = models.TextField()
+    answer = models.TextField(_("answer"))
     """The payload of the answer in JSON, without the message's text and the name of its file."""
 
     objects = SendingQuerySet.as_manager()
 
     class Meta:
         default_permissions = ()
+        verbose_name = _("sending")
+        verbose_name_plural = _("sendings")
         constraints = [models.UniqueConstraint(fields=["sender", "key_digest"], name="ossn_sending_once")]
 
     def __str__(self) -> str:

@@ -2,9 +2,12 @@ import json
 import logging
 import os
 import re
+import subprocess
+import sys
 import urllib.request
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from botocore.config import Config
 from django.contrib.auth.models import Permission, User
 from django.core import mail
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.dispatch import Signal
 from django.http import HttpResponse
 from django.test import AsyncRequestFactory, Client, RequestFactory
 from django.views.debug import ExceptionReporter
@@ -21,9 +25,11 @@ from pytest_django import Settings
 
 from ossn_messaging.keys import APIKeyManager
 from ossn_messaging.models import APIKey
+from ossn_messaging.signals import message_sent
 from tests.files import SAMPLES
 from tests.servers import SECONDS, S3Server, s3_server
 
+ROOT = Path(__file__).resolve().parent.parent
 SEND = "/api/v2.0/message/send"
 ENVELOPE_KEYS = ["merchant", "url", "time_token", "payload", "code", "message"]
 
@@ -69,6 +75,27 @@ def attachments_folder(request: pytest.FixtureRequest, settings: Settings, where
     bucket: Path = request.getfixturevalue("bucket")
     keep_attachments_in_s3(settings, request.getfixturevalue("s3"), bucket)
     return bucket / "attachment"
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The app as it is installed, built from the checkout as it is."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    for name in filter(lambda name: (ROOT / name).is_file(), names):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes((ROOT / name).read_bytes())
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder), "."]
+    subprocess.run(command, cwd=source, check=True)
+    (built,) = folder.glob("*.whl")
+    return built
 
 
 OWN_KEY = re.compile(r"ossn_(?=[a-z0-9_-]{0,42}[A-Z])[A-Za-z0-9_-]{43}")
@@ -240,19 +267,26 @@ def page(client: Client, path: str, **data: Any) -> str:
     return text
 
 
-@pytest.fixture
-def received(transactional_db: None) -> Iterator[list[dict[str, Any]]]:
-    """What ``message_sent`` was sent with."""
-    from ossn_messaging.signals import message_sent
-
+@contextmanager
+def noted(signal: Signal) -> Iterator[list[dict[str, Any]]]:
+    """Yield what a signal is sent with."""
     calls: list[dict[str, Any]] = []
 
     def note(**kwargs: Any) -> None:
         calls.append(kwargs)
 
-    message_sent.connect(note)
-    yield calls
-    message_sent.disconnect(note)
+    signal.connect(note)
+    try:
+        yield calls
+    finally:
+        signal.disconnect(note)
+
+
+@pytest.fixture
+def received(transactional_db: None) -> Iterator[list[dict[str, Any]]]:
+    """What ``message_sent`` was sent with."""
+    with noted(message_sent) as calls:
+        yield calls
 
 
 def upload(

@@ -51,9 +51,12 @@ def accepts(port: int) -> bool:
 
 
 @contextmanager
-def running(command: Sequence[str | Path], port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    """Start a server, wait until it takes connections, and kill it at the end, even if it was stopped."""
-    with subprocess.Popen(command) as process:
+def running(command: Sequence[str | Path], port: int, **options: Any) -> Iterator["subprocess.Popen[bytes]"]:
+    """Start a server, wait until it takes connections, and kill it at the end, even if it was stopped.
+
+    ``options`` are those of ``Popen``.
+    """
+    with subprocess.Popen(command, **options) as process:
 
         def pause() -> None:
             with suppress(subprocess.TimeoutExpired):
@@ -182,10 +185,9 @@ pid nginx.pid;
 error_log stderr;
 events {{}}
 http {{
-    {log}
+    {http}
     types {{}}
     default_type application/octet-stream;
-    client_max_body_size 0;
     client_body_temp_path body;
     proxy_temp_path proxy;
     fastcgi_temp_path fastcgi;
@@ -193,12 +195,15 @@ http {{
     scgi_temp_path scgi;
     server {{
         listen {host}:{port};
-        location / {{
-            proxy_pass http://{upstream};
-            proxy_set_header Host $http_host;
-        }}
-        {location}
+        {server}
     }}
+}}
+"""
+PASS = """
+client_max_body_size 0;
+location / {{
+    proxy_pass http://{upstream};
+    proxy_set_header Host $http_host;
 }}
 """
 
@@ -206,11 +211,18 @@ http {{
 @contextmanager
 def nginx(folder: Path, upstream: str, location: str = "", log: str = "access_log off;") -> Iterator[str]:
     """Yield the URL of an nginx before ``upstream``, which is ``host:port``, with one more ``location``."""
+    with configured_nginx(folder, http=log, server=PASS.format(upstream=upstream) + location) as url:
+        yield url
+
+
+@contextmanager
+def configured_nginx(folder: Path, *, http: str, server: str) -> Iterator[str]:
+    """Yield the URL of an nginx with these lines in ``http { }`` and in the ``server { }`` there."""
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         absent("nginx")
     port = free_port()
     config = folder / "nginx.conf"
-    config.write_text(NGINX.format(host=HOST, port=port, upstream=upstream, location=location, log=log))
+    config.write_text(NGINX.format(host=HOST, port=port, http=http, server=server))
     with running([program, "-e", "stderr", "-p", folder, "-c", config], port):
         yield f"http://{HOST}:{port}"

@@ -3,7 +3,6 @@
 import io
 import json
 import re
-import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -571,18 +570,9 @@ def test_what_is_no_action(run: Run, arguments: list[str]) -> None:
     assert "usage: manage.py ossn_apikey" in done.err
 
 
-def test_the_examples_of_the_readme(run: Run, ann: User) -> None:
-    """One after the other, as they stand there."""
-    lines = re.findall(r"^python manage\.py ossn_apikey (.+)$", README.read_text(), re.MULTILINE)
-    used = set()
-    for line in lines:
-        action, *arguments = shlex.split(line, comments=True)
-        used.add(action)
-        if "<" in arguments:
-            arguments = arguments[: arguments.index("<")]
-        done = run(action, *arguments, stdin=KEY)
-        assert done.status == 0, (line, done.err)
-    assert used == set(ACTIONS)
+def test_the_readme_has_an_example_of_each_action() -> None:
+    """That they work, the site sees that is made by the README."""
+    assert set(re.findall(r"^python manage\.py ossn_apikey (\w+)", README.read_text(), re.MULTILINE)) == set(ACTIONS)
 
 
 # Spans of time

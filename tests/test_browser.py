@@ -287,7 +287,7 @@ def look_at(target: Locator) -> bytes:
     return target.page.screenshot(clip=clip, animations="disabled")  # type: ignore[arg-type]
 
 
-PICTURES = ("conversation.png", "swagger.png", "messages.png")
+PICTURES = ("conversation.png", "messages.png", "swagger.png")
 """In the order of the README."""
 
 

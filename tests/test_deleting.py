@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from ossn_messaging.models import APIKey, Attachment, Conversation, Message
 from ossn_messaging.signals import message_deleted, message_viewed
-from tests.conftest import API, everywhere, fetch, files_in, upload
+from tests.conftest import API, everywhere, fetch, files_in, noted, upload
 from tests.test_messages import full_counts, kept_counts, send
 from tests.test_reading import ITEM, LIST, LIST_1, NEW, NEW_1, NEW_FILE, RECENT, RECENT_1, UNREAD, asked
 
@@ -41,27 +41,15 @@ def status(client: Client, url: str, **extra: Any) -> int:
 @pytest.fixture
 def deleted(transactional_db: None) -> Iterator[list[dict[str, Any]]]:
     """What ``message_deleted`` was sent with."""
-    calls: list[dict[str, Any]] = []
-
-    def note(**kwargs: Any) -> None:
-        calls.append(kwargs)
-
-    message_deleted.connect(note)
-    yield calls
-    message_deleted.disconnect(note)
+    with noted(message_deleted) as calls:
+        yield calls
 
 
 @pytest.fixture
 def viewed(transactional_db: None) -> Iterator[list[dict[str, Any]]]:
     """What ``message_viewed`` was sent with."""
-    calls: list[dict[str, Any]] = []
-
-    def note(**kwargs: Any) -> None:
-        calls.append({**kwargs, "messages": list(kwargs["messages"])})
-
-    message_viewed.connect(note)
-    yield calls
-    message_viewed.disconnect(note)
+    with noted(message_viewed) as calls:
+        yield calls
 
 
 @everywhere

@@ -155,3 +155,19 @@ def test_it_listens_on_loopback_alone(tmp_path: Path) -> None:
         assert host == "127.0.0.1"
         with pytest.raises(OSError, match="refused"):
             socket.create_connection(("127.0.0.2", int(port)), timeout=SECONDS)
+
+
+def test_a_check_for_deployment_has_nothing_to_say_of_the_app(tmp_path: Path) -> None:
+    """Of the demo's own settings Django may say what it will."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy"],
+        cwd=ROOT,
+        env=plain_environment(DATA_DIR=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "(security.W" in done.stderr, "it was asked for"
+    assert "ossn_messaging" not in done.stdout + done.stderr

@@ -210,3 +210,10 @@ def test_a_message_that_both_have_deleted(api: API, url: str, bare: str, strange
     for client in (Client(), api.client):
         assert status(client, url) == 404
         assert status(client, f"{bare}?api_key_token={api.key}") == 404
+
+
+def test_a_request_for_a_file_that_can_not_be_read(api: API, bare: str, settings: Settings) -> None:
+    """The protocol's code is in the answer, and the HTTP status tells clients of HTTP alone that this is no file."""
+    settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = 2
+    answer = api.read(api.client.get(f"{bare}?a=1&b=2&c=3"), 400)
+    assert (answer["code"], answer["message"]) == ("200", "Attachment read failed: the request could not be read")

@@ -20,7 +20,7 @@ from ossn_messaging.models import Attachment
 from ossn_messaging.views import AttachmentFile
 from tests.conftest import API, fetch, keep_attachments_in, upload
 from tests.files import PDF, SAMPLES, photo, picture
-from tests.readme import blocks
+from tests.readme import the_block
 from tests.servers import SECONDS, nginx
 
 PICTURE = picture("PNG", photo((200, 200)))
@@ -210,8 +210,7 @@ def test_a_storage_whose_files_have_no_middle(api: API, settings: Settings) -> N
 
 def nginx_location(files: Path) -> str:
     """Return the README's location for nginx, with another folder."""
-    (block,) = (block for block in blocks("nginx") if "/srv/attachments/" in block)
-    return block.replace("/srv/attachments/", f"{files}/")
+    return the_block("nginx", "/srv/attachments/").replace("/srv/attachments/", f"{files}/")
 
 
 def test_a_real_nginx(

@@ -12,8 +12,6 @@ import pytest
 from tests.conftest import plain_environment
 from tests.files import PDF
 
-ROOT = Path(__file__).resolve().parent.parent
-
 CUSTOM_USER = """
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.db import models
@@ -46,26 +44,6 @@ print(json.dumps({"answer": answer.json(), "module": ossn_messaging.__file__, "e
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    names = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    for name in filter(lambda name: (ROOT / name).is_file(), names):
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        (source / name).write_bytes((ROOT / name).read_bytes())
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder), "."]
-    subprocess.run(command, cwd=source, check=True)
-    (built,) = folder.glob("*.whl")
-    return built
-
-
-@pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("installed")
     subprocess.run(
@@ -84,6 +62,7 @@ def test_what_is_in_the_wheel(wheel: Path) -> None:
         "management/commands/ossn_apikey.py",
         "openapi/operations.py",
         "templates/admin/ossn_messaging/apikey/created.html",
+        "locale/de/LC_MESSAGES/django.mo",
     ):
         assert f"ossn_messaging/{name}" in names
 

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.test import Client, override_settings
 from django.urls import include, path
+from django.utils import translation
 from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
@@ -62,6 +63,16 @@ def test_it_is_valid_in_each_version_of_openapi(settings: Settings, http_status:
     settings.OSSN_MESSAGING = {"HTTP_STATUS": http_status}
     with patched_settings({"OAS_VERSION": version}):
         validate_schema(generated())  # type: ignore[no-untyped-call]
+
+
+def test_it_is_in_the_language_of_who_asks() -> None:
+    with translation.override("de"):
+        operation = generated()["paths"]["/api/v2.0/message/send"]["post"]
+    assert operation["summary"] == "Eine Nachricht senden, mit oder ohne Datei"
+    assert operation["tags"] == ["Nachrichten"]
+    properties = operation["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    assert properties["from"]["description"] == "der Benutzer, der sendet"
+    assert properties["attachment"]["description"].startswith("eine Datei: jpg")
 
 
 def test_it_follows_the_settings(settings: Settings) -> None:

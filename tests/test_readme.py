@@ -1,28 +1,193 @@
-"""What the README says of settings and commands is so."""
+"""What the README says is so: each of its blocks of code is run by one test, here or elsewhere."""
 
 import ast
+import importlib
+import json
 import re
+import sys
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
+from django.conf import global_settings
+from django.contrib.auth.models import User
+from django.core.checks import run_checks
+from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
+from PIL import Image
+from pytest_django import Settings
+from pytest_django.live_server_helper import LiveServer
 
-from ossn_messaging.conf import Settings
-from tests.readme import README, blocks, command
+from ossn_messaging.conf import Settings as AppSettings
+from ossn_messaging.models import Attachment, Conversation, Message
+from ossn_messaging.storage import LocalAttachmentStorage, S3AttachmentStorage, attachment_storage
+from tests.conftest import API, ROOT, SEND, fetch, upload
+from tests.files import PDF, picture
+from tests.readme import CLAIMED, README, Block, blocks, claimed, command, the_block
+from tests.servers import SECONDS, S3Server, configured_nginx, wait_until
+
+SETTINGS = claimed("settings.py")
+SENDING = claimed("python", holding="objects.send(")
+READING = claimed("python", holding="objects.recent(")
+RULES = claimed("rules.py")
+NGINX = claimed("nginx")
+COMMANDS = claimed("command")
+
+
+def test_each_block_is_run_by_one_test() -> None:
+    for name in ("test_readme_site", "test_secrets"):
+        importlib.import_module(f"tests.{name}")
+    assert Counter(blocks()) == CLAIMED
+    outside = README.read_text()
+    for block in blocks():
+        outside = outside.replace(block.text, "", 1)
+    assert outside.count("```") == 2 * len(blocks())
+    assert not re.search(r"^(    |\t|~~~)", outside, re.MULTILINE), "code in another form"
+
+
+def test_every_link_leads_to_a_heading() -> None:
+    text = README.read_text()
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#(.+?)\)", text)) <= anchors
 
 
 def test_the_table_of_settings_is_complete() -> None:
     rows = dict(re.findall(r"^\| `([A-Z_]+)` \| `(.+?)` \|", README.read_text(), re.MULTILINE))
     assert {name: ast.literal_eval(default) for name, default in rows.items()} == {
-        name: setting.default for name, setting in Settings.all().items()
+        name: setting.default for name, setting in AppSettings.all().items()
     }
-    assert list(rows) == list(Settings.all())
+    assert list(rows) == list(AppSettings.all())
 
 
-@pytest.mark.parametrize("name", ["demo", "tests"])
-def test_each_command_is_one_line(name: str) -> None:
-    assert command(name).startswith("python3 -m venv .venv && ")
+@pytest.mark.parametrize("block", COMMANDS, ids=str)
+def test_ci_runs_the_commands_in_a_clone(block: Block) -> None:
+    (name,) = (name for name in ("demo", "tests") if command(name) == block.text.rstrip("\n"))
+    assert f'bash -euc "$(python -m tests.readme {name})"' in (ROOT / ".ci/run").read_text()
 
 
-def test_python_blocks_are_python() -> None:
-    assert len(blocks("python")) > 3
-    for block in blocks("python"):
-        ast.parse(block)
+def given(block: str, **before: Any) -> dict[str, Any]:
+    """Return the settings that a block makes of those before."""
+    names = dict(before)
+    exec(block, names)
+    return {name: value for name, value in names.items() if name.isupper()}
+
+
+@pytest.mark.parametrize("block", SETTINGS, ids=str)
+def test_settings(block: Block, settings: Settings) -> None:
+    names = given(block.in_a_site(), STORAGES=global_settings.STORAGES)
+    assert "# ..." not in block.in_a_site()
+    for name, value in names.items():
+        assert name == "OSSN_MESSAGING" or hasattr(global_settings, name)
+        setattr(settings, name, value)
+    assert run_checks() == []
+    assert isinstance(attachment_storage(), LocalAttachmentStorage | S3AttachmentStorage)
+
+
+def test_python_that_sends(sender: User, recipient: User, capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = SENDING
+    exec(block.text, {"anna": sender, "ben": recipient, "file": upload("dummy.pdf")})
+    message = Message.objects.get()
+    assert (message.sender, message.recipient, message.text) == (sender, recipient, "Hello")
+    assert message.attachment.file.read() == PDF
+    assert capsys.readouterr().out == ""
+    exec(block.text, {"anna": sender, "ben": recipient, "file": upload("a.pdf", b"no PDF")})
+    assert capsys.readouterr().out.startswith("Message send failed: the attachment's content is not")
+
+
+def test_python_that_reads(sender: User, recipient: User, capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = READING
+    Message.objects.send(sender=recipient, recipient=sender, text="Good morning")
+    Message.objects.send(sender=sender, recipient=recipient, text="Hello")
+    exec(block.text, {"anna": sender, "ben": recipient})
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [f"{recipient} 1 Hello", "1 1", "Hello False", "Good morning False"]
+    (kept,) = Conversation.objects.between(sender, recipient).page()
+    assert (kept.text, Conversation.objects.unread(sender).messages) == ("Hello", 0), "the oldest was deleted for one"
+    assert Message.objects.count() == 2
+
+
+def test_rules_of_the_sites_own(api: API, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = RULES
+    module = ModuleType("rules")
+    exec(block.text, vars(module))
+    monkeypatch.setitem(sys.modules, "rules", module)
+    (setting,) = re.findall(r"`(\"ATTACHMENT_VALIDATORS\": .+?)`", README.read_text())
+    settings.OSSN_MESSAGING = ast.literal_eval(f"{{{setting}}}")
+    assert run_checks() == []
+    assert "drafts are not sent" in api.fails("200", attachment=upload("A Draft.pdf", PDF))
+    api.ok(attachment=upload("dummy.pdf"))
+
+
+def test_all_of_nginx_together(
+    api: API, live_server: LiveServer, settings: Settings, attachments_folder: Path, tmp_path: Path
+) -> None:
+    behind = given(the_block("settings.py", "SECURE_PROXY_SSL_HEADER"))
+    settings.SECURE_PROXY_SSL_HEADER = behind["SECURE_PROXY_SSL_HEADER"]
+    settings.OSSN_MESSAGING = behind["OSSN_MESSAGING"] | {"X_ACCEL_REDIRECT": "/protected/"}
+    lines = {"http": "", "server": ""}
+    for block in NGINX:
+        (place,) = (place for place in lines if block.text.startswith(f"# in {place} {{ }}\n"))
+        lines[place] += block.text
+    log, folder = tmp_path / "access.log", tmp_path / "nginx"
+    folder.mkdir()
+    for old, new in {
+        "127.0.0.1:8000": live_server.url.removeprefix("http://"),
+        "/srv/attachments/": f"{attachments_folder.parent}/",
+        "/var/log/nginx/access.log": str(log),
+        "$scheme": "https",  # as if it had a certificate
+    }.items():
+        assert old in lines["http"] + lines["server"]
+        lines = {place: text.replace(old, new) for place, text in lines.items()}
+    large = picture("PNG", Image.effect_noise((1500, 1500), 100))
+    assert len(large) > 2**20, "more than nginx takes of itself"
+    body = encode_multipart(BOUNDARY, api.fields(attachment=upload("photo.png", large)))
+    with configured_nginx(folder, **lines) as server:
+        headers = {"Host": "testserver", "Content-Type": MULTIPART_CONTENT}
+        request = urllib.request.Request(f"{server}{SEND}", body, headers)
+        with urllib.request.urlopen(request, timeout=SECONDS) as response:
+            answer = json.load(response)
+        assert answer["code"] == "100", answer
+        assert answer["url"] == "https://testserver/"
+        path = answer["payload"]["attachment_url"].removeprefix("https://testserver")
+        request = urllib.request.Request(server + path, headers={"Host": "testserver"})
+        with urllib.request.urlopen(request, timeout=SECONDS) as response:
+            assert response.read() == large
+            assert response.headers["Content-Security-Policy"]
+        wait_until(lambda: "photo.png" in log.read_text())
+    assert "/photo.png?******** HTTP/1.1" in log.read_text()
+
+
+def test_the_clients_address_behind_nginx(api: API, settings: Settings) -> None:
+    limits = given(the_block("settings.py", "THROTTLE_RATES"))["OSSN_MESSAGING"]
+    settings.OSSN_MESSAGING = given(the_block("settings.py", "NUM_PROXIES"))["OSSN_MESSAGING"] | limits
+    for _ in range(10):
+        api.send(api_key_token="wrong", headers={"X-Forwarded-For": "192.0.2.1"})
+    api.send(headers={"X-Forwarded-For": "192.0.2.1"}, status=429)
+    assert api.send(headers={"X-Forwarded-For": "192.0.2.2"})["code"] == "100"
+
+
+def test_urls_of_aws_name_the_host_of_the_region(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "the-access-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the-secret-key")
+    settings.STORAGES = given(the_block("settings.py", "region_name").replace("# ...", ""))["STORAGES"]
+    storage: Any = attachment_storage()
+    url = storage.presigned_url("attachment/a.pdf", method="GET", max_age=60, content_type="", disposition="")
+    assert url.startswith("https://our-attachments.s3.eu-central-1.amazonaws.com/attachment/a.pdf?")
+
+
+def test_any_other_server_of_s3(api: API, settings: Settings, s3: S3Server, bucket: Path) -> None:
+    text = the_block("settings.py", "endpoint_url").replace("# ...", "")
+    for old, new in {
+        "https://s3.example.com": s3.url,
+        "our-attachments": bucket.name,
+        "ACCESS_KEY": s3.access_key,
+        "SECRET_KEY": s3.secret_key,
+    }.items():
+        text = text.replace(f'"{old}"', repr(new))
+    settings.STORAGES = given(text)["STORAGES"]
+    payload = api.ok(attachment=upload("dummy.pdf"))
+    assert fetch(api.client, payload["attachment_url"])[1] == PDF
+    assert (bucket / str(Attachment.objects.get().file)).read_bytes() == PDF

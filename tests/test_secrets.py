@@ -39,7 +39,7 @@ from ossn_messaging.envelope import NoNegotiation
 from ossn_messaging.masking import LOGGERS, MASK, MaskingExceptionReporter, MaskSecrets, mask, mask_logs
 from ossn_messaging.models import APIKey
 from tests.conftest import API, Secrets, upload
-from tests.readme import blocks
+from tests.readme import claimed, the_block
 from tests.servers import HOST, SECONDS, free_port, nginx, running, wait_until
 from tests.site import WhoAmI
 
@@ -279,6 +279,7 @@ def test_runserver(written: io.StringIO, status: str) -> None:
     assert f'"GET /?api_key_token={MASK}&from=1&signature={MASK} HTTP/1.1" {status[:3]}' in written.getvalue()
 
 
+GUNICORN_CONF = claimed("gunicorn.conf.py")
 GUNICORN = """
 bind = {bind!r}
 accesslog = {log!r}
@@ -302,8 +303,8 @@ def test_gunicorn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) ->
     application, folder, more = "example_project.wsgi", ROOT, ""
     if kind.startswith("another"):
         (tmp_path / "plain.py").write_text(PLAIN)
-        (more,) = (block for block in blocks("python") if "logconfig_dict" in block)
-        more = more.replace("logging.StreamHandler", "logging.FileHandler", 1)
+        (block,) = GUNICORN_CONF
+        more = block.text.replace("logging.StreamHandler", "logging.FileHandler", 1)
         more = more.replace('"stream": "ext://sys.stdout"', f'"filename": {str(log)!r}')
         application, folder = "plain", tmp_path
     config.write_text(GUNICORN.format(bind=f"{HOST}:{port}", log=str(log)) + more)
@@ -332,9 +333,8 @@ def test_the_other_way_for_gunicorn() -> None:
 
 
 def test_the_readmes_logging() -> None:
-    (block,) = (block for block in blocks("python") if "LOGGING = " in block)
     names: dict[str, Any] = {}
-    exec(block, names)
+    exec(the_block("settings.py", "LOGGING = "), names)
     given = DictConfigurator(names["LOGGING"]).config
     assert isinstance(DictConfigurator(given).configure_filter(given["filters"]["mask_secrets"]), MaskSecrets)
     assert given["handlers"]["console"]["filters"] == ["mask_secrets"]
@@ -351,9 +351,8 @@ REQUESTS = {
 
 
 def test_nginx(tmp_path: Path) -> None:
-    (block,) = (block for block in blocks("nginx") if "log_format" in block)
     log = tmp_path / "access.log"
-    block = block.replace("/var/log/nginx/access.log", str(log))
+    block = the_block("nginx", "log_format").replace("/var/log/nginx/access.log", str(log))
     with nginx(tmp_path, f"{HOST}:1", "location = /x { return 204; }", block) as server:
         for path in REQUESTS:
             get(server + path, Referer=f"http://{HOST}{path}")

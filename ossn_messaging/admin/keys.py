@@ -7,9 +7,10 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 from django.views.decorators.debug import sensitive_variables
 
+from ossn_messaging.admin.history import TranslatedHistory
 from ossn_messaging.keys import SCOPES, APIKeyQuerySet, all_scopes
 from ossn_messaging.masking import mask_reports
 from ossn_messaging.models import APIKey
@@ -40,7 +41,7 @@ class RotationForm(forms.Form):
 
 
 @admin.register(APIKey)
-class APIKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class APIKeyAdmin(TranslatedHistory):
     form = APIKeyForm
     list_display = ("name", "what", "whom", "created_at", "expires_at", "revoked_at", "last_used_at")
     list_filter = ("revoked_at", "expires_at", "last_used_at")
@@ -106,7 +107,7 @@ class APIKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         api_keys = list(queryset.filter(revoked_at=None))
         revoked = queryset.revoke()
         for api_key in api_keys:
-            self.log_change(request, api_key, "Revoked.")
+            self.log_change(request, api_key, gettext_noop("Revoked."))
         self.message_user(
             request,
             ngettext("%(count)d key was revoked.", "%(count)d keys were revoked.", revoked) % {"count": revoked},
@@ -132,6 +133,6 @@ class APIKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             return self._page(request, "rotate", {"title": _("Rotate an API key"), "api_key": api_key, "form": form})
         mask_reports(request)
         made, key = api_key.rotate(timedelta(days=form.cleaned_data["days"]))
-        self.log_change(request, api_key, "Rotated.")
-        self.log_addition(request, made, "Made by rotation.")
+        self.log_change(request, api_key, gettext_noop("Rotated."))
+        self.log_addition(request, made, gettext_noop("Made by rotation."))
         return self._show_key(request, made, key, rotated=api_key)

@@ -19,9 +19,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 
 from ossn_messaging.admin.filters import AttachmentFilter, KeyFilter, StateFilter, TimeFilter
+from ossn_messaging.admin.history import TranslatedHistory
 from ossn_messaging.admin.lists import MessageList
 from ossn_messaging.admin.threads import thread, thread_url
 from ossn_messaging.models import Attachment, Conversation, Message
@@ -31,8 +32,8 @@ START = 80
 SMALL = 1024 * 1024
 """In bytes, the largest picture that the list shows."""
 MODERATION = {
-    "delete_for_both": (_("Delete messages for both sides"), "Deleted for both sides."),
-    "delete_attachments": (_("Delete attachments"), "Attachment deleted."),
+    "delete_for_both": (_("Delete messages for both sides"), gettext_noop("Deleted for both sides.")),
+    "delete_attachments": (_("Delete attachments"), gettext_noop("Attachment deleted.")),
 }
 """What a moderator may do, by the verb that does it: its name, and what is logged of it."""
 
@@ -43,7 +44,7 @@ def isolated(text: str) -> SafeString:
 
 
 @admin.register(Message)
-class MessageAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class MessageAdmin(TranslatedHistory):
     """``view_message`` shows that there is a message, ``read_message`` also what is in it.
 
     Nobody writes or edits what a user wrote; who may ``moderate_message`` may take it away.
@@ -214,7 +215,7 @@ class MessageAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             self.message_user(request, _("There is nothing left to delete."), messages.WARNING)
             return None
         if "confirmed" not in request.POST:
-            context = {"title": title, "original": _("Deletion"), "chosen": chosen, "action": verb}
+            context = {"title": title, "original": title, "chosen": chosen, "action": verb}
             return self._page(request, "moderation", context)
         with transaction.atomic(using=router.db_for_write(Message)):
             getattr(Message.objects.filter(pk__in=[message.pk for message in chosen]), verb)()

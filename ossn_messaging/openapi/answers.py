@@ -8,7 +8,6 @@ from django.utils.translation import gettext_lazy as _
 
 from ossn_messaging import kinds
 from ossn_messaging.authentication import APIKeyAuthentication
-from ossn_messaging.conf import conf
 from ossn_messaging.endpoints import EnvelopeView
 from ossn_messaging.exceptions import MessagingError
 from ossn_messaging.openapi.descriptions import Description
@@ -29,7 +28,7 @@ def answers(view: EnvelopeView, description: Description) -> Iterator[tuple[str,
     found = _successes(view, description)
     by_status: dict[int, list[MessagingError]] = {}
     for error in description.made_errors():
-        status = error.rest_status if conf.HTTP_STATUS == "rest" else error.ossn_status
+        status = error.rest_status if view.is_rest else error.ossn_status
         by_status.setdefault(status, []).append(error)
     for status, errors in by_status.items():
         failure = _failure(status, errors, view)
@@ -84,18 +83,10 @@ def _failure(status: int, errors: Iterable[MessagingError], view: EnvelopeView) 
 
 
 def _either(success: Answer, failure: Answer) -> Answer:
-    """Return the answer of a status that a failure can have too."""
-    content = success["content"] | failure["content"]
-    if JSON in success["content"]:
-        one, other = success["content"][JSON], failure["content"][JSON]
-        content[JSON] = {
-            "schema": {"oneOf": [one["schema"], other["schema"]]},
-            "examples": one["examples"] | other["examples"],
-        }
-        return success | {"content": content}
-    # What tells of the file is absent where there is none.
-    headers = {name: {**header, "required": False} for name, header in success["headers"].items()}
-    return success | {"content": content, "headers": headers}
+    """Return the answer of a status that a failure has too: 200, of an endpoint whose codes tell."""
+    one, other = success["content"][JSON], failure["content"][JSON]
+    shapes = {"schema": {"oneOf": [one["schema"], other["schema"]]}, "examples": one["examples"] | other["examples"]}
+    return success | {"content": {JSON: shapes}}
 
 
 def _answer(description: Any, content: dict[str, Any], *headers: str) -> Answer:

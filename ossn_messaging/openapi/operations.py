@@ -3,6 +3,8 @@
 import re
 from typing import Any, cast
 
+from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ComponentRegistry, ResolvedComponent
 
@@ -54,8 +56,8 @@ class OperationSchema(AutoSchema):
 
 def _tag(path: str, description: Description) -> str:
     if not description.payload:
-        return "Files"
-    return "Messages, version 1.0" if "/v1.0/" in path else "Messages"
+        return _("Files")
+    return _("Messages, version 1.0") if "/v1.0/" in path else pgettext("of users", "Messages")
 
 
 def _request(method: str, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
