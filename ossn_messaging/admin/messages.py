@@ -215,7 +215,7 @@ class MessageAdmin(TranslatedHistory):
             self.message_user(request, _("There is nothing left to delete."), messages.WARNING)
             return None
         if "confirmed" not in request.POST:
-            context = {"title": title, "original": title, "chosen": chosen, "action": verb}
+            context = {"title": title, "original": _("Delete"), "chosen": chosen, "action": verb}
             return self._page(request, "moderation", context)
         with transaction.atomic(using=router.db_for_write(Message)):
             getattr(Message.objects.filter(pk__in=[message.pk for message in chosen]), verb)()
