@@ -26,8 +26,6 @@ TABS = 60
 LARGEST = 200_000
 """How many bytes a picture of the README may have."""
 
-pytestmark = pytest.mark.filterwarnings("error")
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
