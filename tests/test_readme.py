@@ -91,7 +91,8 @@ def test_python_that_sends(sender: User, recipient: User, capsys: pytest.Capture
     exec(block.text, {"anna": sender, "ben": recipient, "file": upload("dummy.pdf")})
     message = Message.objects.get()
     assert (message.sender, message.recipient, message.text) == (sender, recipient, "Hello")
-    assert message.attachment.file.read() == PDF
+    with message.attachment.file.open() as file:
+        assert file.read() == PDF
     assert capsys.readouterr().out == ""
     exec(block.text, {"anna": sender, "ben": recipient, "file": upload("a.pdf", b"no PDF")})
     assert capsys.readouterr().out.startswith("Message send failed: the attachment's content is not")
