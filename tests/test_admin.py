@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from zeal import zeal_ignore
 
 from ossn_messaging.models import APIKey
-from tests.conftest import API, files_in, page, upload
+from tests.conftest import API, files_in, page, staff, upload
 
 MODELS = ["message", "apikey"]
 
@@ -123,10 +123,7 @@ def test_keys_are_rotated(api: API, moderator: Client) -> None:
 @pytest.mark.parametrize("permission", ["add", "change"])
 def test_rotation_takes_both_permissions(api: API, permission: str) -> None:
     """It ends a key and makes another."""
-    clerk = User.objects.create_user("clerk", is_staff=True)
-    clerk.user_permissions.set(Permission.objects.filter(codename__in=["view_apikey", f"{permission}_apikey"]))
-    client = Client()
-    client.force_login(clerk)
+    client = staff("clerk", "view_apikey", f"{permission}_apikey")
     rotate(client, APIKey.objects.get().pk, rotate="Rotate", days=0)
     assert APIKey.objects.count() == 1
     api.ok()
@@ -155,3 +152,16 @@ def test_nobody_else_gets_in(api: API, model: str) -> None:
         client = Client()
         client.force_login(user)
         assert client.get(f"/admin/ossn_messaging/{model}/").status_code in (302, 403)
+
+
+def test_who_may_only_look_at_keys(api: API) -> None:
+    api_key = APIKey.objects.get()
+    shown = page(staff("auditor", "view_apikey"), f"apikey/{api_key.pk}/change/")
+    assert api_key.name in shown
+    assert "Save" not in shown
+
+
+def test_the_history_of_what_is_not_there(moderator: Client) -> None:
+    """As elsewhere in the admin, it leads to its first page."""
+    response = moderator.get("/admin/ossn_messaging/message/999/history/")
+    assert (response.status_code, response["Location"]) == (302, "/admin/")
