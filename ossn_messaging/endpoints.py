@@ -24,11 +24,9 @@ from ossn_messaging.exceptions import MessagingDisabled
 from ossn_messaging.models import APIKey
 from ossn_messaging.parsers import FormParser, JSONParser, MultiPartParser, query_of, take_chunked
 from ossn_messaging.throttles import KeyThrottle, RateThrottle, SenderThrottle
-from ossn_messaging.users import as_number, find_reader
+from ossn_messaging.users import find_reader
 
 CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
-MAX_PAGE = 10**9
-"""No user has so many, and every database can count to where it is."""
 
 
 def outside_transactions(dispatch: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,7 +90,7 @@ class Endpoint(EnvelopeView):
     user_parameter = "guid"
     """The parameter that names the user in whose name the request is made."""
     scope = "read"
-    """What the key must be allowed to do."""
+    """What ``find_users`` asks of the key."""
 
     given: MultiValueDict[str, Any]
     """The parameters of the query and then those of the body, texts and files."""
@@ -151,12 +149,3 @@ class Endpoint(EnvelopeView):
         users = find_reader(self.parameter(self.user_parameter), *map(self.parameter, others))
         cast(APIKey, self.request.auth).require(self.scope, users[0].pk)
         return users
-
-    @property
-    def page_number(self) -> int:
-        """The page that ``offset`` asks for; a bad one is the first ("Reading messages")."""
-        return min(as_number(self.parameter("offset")) or 1, MAX_PAGE)
-
-    @property
-    def marks_read(self) -> bool:
-        return self.parameter("markallread").strip().lower() in ("1", "true")

@@ -2,22 +2,18 @@
 
 import logging
 import secrets
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.files.base import File
-from django.db import DatabaseError, IntegrityError, connections, models, router, transaction
-from django.db.models import OuterRef, Value
+from django.db import DatabaseError, IntegrityError, models, router, transaction
 
 from ossn_messaging import attachments
 from ossn_messaging.conf import conf
-from ossn_messaging.deletion import DeletingQuerySet
 from ossn_messaging.exceptions import (
     BlankMessage,
     MessagingDisabled,
@@ -28,6 +24,7 @@ from ossn_messaging.exceptions import (
     TextTooLong,
     UserNotFound,
 )
+from ossn_messaging.querysets import MessageQuerySet
 from ossn_messaging.signals import message_sent
 from ossn_messaging.storage import FOLDER, attachment_storage, discard
 
@@ -35,22 +32,6 @@ if TYPE_CHECKING:
     from ossn_messaging.models import APIKey, Attachment, Conversation, Message  # noqa: F401, in the bases below
 
 logger = logging.getLogger(__name__)
-
-Row = TypeVar("Row")
-
-# Halves a range of ids until it holds the first of them that is no earlier.
-FIRST_SINCE = """
-WITH RECURSIVE search (low, high) AS (
-    SELECT MIN({id}), MAX({id}) + 1 FROM {table}
-    UNION ALL
-    SELECT
-        CASE WHEN {middle_is_earlier} THEN ((low + high) >> 1) + 1 ELSE low END,
-        CASE WHEN {middle_is_earlier} THEN high ELSE (low + high) >> 1 END
-    FROM search WHERE low < high
-)
-SELECT MAX(low) FROM search
-"""
-MIDDLE_IS_EARLIER = "(SELECT {created_at} < %s FROM {table} WHERE {id} >= (low + high) >> 1 ORDER BY {id} LIMIT 1)"
 
 
 def clean_text(text: str) -> str:
@@ -72,76 +53,6 @@ def check_text(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise TextNotUnicode from error
-
-
-class MessageQuerySet(DeletingQuerySet):
-    """``sent`` and ``received`` are a user's side of a conversation, each of them one range of an index.
-
-    ``Value(False)`` is compared; ``False`` would be written as ``NOT``, for which SQLite has no use of an index.
-    """
-
-    def sent(self, user_id: "int | OuterRef", other_id: "int | OuterRef") -> Self:
-        """What the user sent to the other and has not deleted."""
-        return self.filter(sender_id=user_id, recipient_id=other_id, deleted_by_sender=Value(False))
-
-    def received(self, user_id: "int | OuterRef", other_id: "int | OuterRef") -> Self:
-        """What the other sent to the user and the user has not deleted."""
-        return self.filter(recipient_id=user_id, sender_id=other_id, deleted_by_recipient=Value(False))
-
-    def of_side(self, side: "Conversation", *, below: int, skip: int = 0, size: int = 1) -> "models.QuerySet[Message]":
-        """The newest messages of a user's side of a conversation with positions less than ``below``.
-
-        What is skipped is counted off in the indexes alone.
-        """
-        halves = (self.sent(side.user_id, side.other_id), self.received(side.user_id, side.other_id))
-        if skip:
-            positions = _merged([half.filter(position__lt=below).values("position") for half in halves], skip + 1)
-            below = _position_after(positions, skip)
-        return _merged([half.filter(position__lt=below).select_related("attachment") for half in halves], size)
-
-    def unread_of_side(self, side: "Conversation", *, skip: int, size: int) -> "models.QuerySet[Message]":
-        """The newest messages that the user has received and not viewed."""
-        unread = self.received(side.user_id, side.other_id).filter(position__gt=side.read_up_to).order_by("-position")
-        if skip:
-            unread = unread.filter(position__lt=_position_after(unread.values("position"), skip))
-        return unread.select_related("attachment")[:size]
-
-    def position_of(self, message_id: int, side: "Conversation") -> int:
-        """Return the position in a conversation of a message; if that is gone, where it would have been.
-
-        Ids and positions grow in one order, so that is found in as many steps as the number of messages has bits.
-        """
-        found = self.filter(pk=message_id).values_list("sender_id", "recipient_id", "position").first()
-        if found and set(found[:2]) == {side.user_id, side.other_id}:
-            return int(found[2])
-
-        def newest_id(position: int) -> int:
-            return next((message.pk for message in self.of_side(side, below=position + 1)), 0)
-
-        return bisect_left(range(side.position + 1), message_id, key=newest_id)
-
-    def first_id_since(self, moment: datetime) -> int:
-        """Return the id of the first message that is no earlier than ``moment``; if there is none, one after all."""
-        connection = connections[self.db]
-        name = {field.name: connection.ops.quote_name(str(field.column)) for field in self.model._meta.concrete_fields}
-        name["table"] = connection.ops.quote_name(self.model._meta.db_table)
-        earlier = MIDDLE_IS_EARLIER.format(**name)
-        at = self.model._meta.get_field("created_at").get_db_prep_value(moment, connection)
-        with connection.cursor() as cursor:
-            cursor.execute(FIRST_SINCE.format(middle_is_earlier=earlier, **name), [at, at])
-            return cursor.fetchone()[0] or 0
-
-
-def _merged(halves: "list[models.QuerySet[Message, Row]]", size: int) -> "models.QuerySet[Message, Row]":
-    """Return the newest of both halves; each is cut off first where the database can, for MariaDB would read it all."""
-    can_cut = connections[halves[0].db].features.supports_slicing_ordering_in_compound
-    one, other = (half.order_by("-position")[:size] if can_cut else half for half in halves)
-    return one.union(other, all=True).order_by("-position")[:size]
-
-
-def _position_after(positions: "models.QuerySet[Message, dict[str, Any]]", skip: int) -> int:
-    """Return the position below which what comes after so many begins; 0 where there are not more."""
-    return next((int(row["position"]) for row in positions[skip - 1 : skip]), 0)
 
 
 class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ignore[misc]

@@ -40,13 +40,15 @@ from ossn_messaging.serializers import (
 from ossn_messaging.throttles import KeyThrottle
 from ossn_messaging.users import as_number, find_pair
 
+MAX_PAGE = 10**9
+"""No user has so many, and every database can count to where it is."""
+
 
 class MessageSend(Endpoint):
     """``message/send`` of the API document."""
 
     failed = "Message send failed"
     user_parameter = "from"
-    scope = "send"
 
     def post(self, request: Request) -> Response:
         text = clean_text(self.parameter("message"))
@@ -117,6 +119,15 @@ class Reading(Endpoint):
     failed = "Message list failed"
     version = 2
     icons: Sequence[str] = ()
+
+    @property
+    def page_number(self) -> int:
+        """The page that ``offset`` asks for; a bad one is the first ("Reading messages")."""
+        return min(as_number(self.parameter("offset")) or 1, MAX_PAGE)
+
+    @property
+    def marks_read(self) -> bool:
+        return self.parameter("markallread").strip().lower() in ("1", "true")
 
     def shown(self, request: Request, *users: AbstractBaseUser) -> dict[int, Any]:
         """Return what stands for each of these users in a message."""

@@ -13,8 +13,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from ossn_messaging.conversations import ConversationQuerySet
-from ossn_messaging.managers import MessageQuerySet
 from ossn_messaging.models import APIKey, Conversation, Message
+from ossn_messaging.querysets import MessageQuerySet
 from tests.conftest import API, fetch, upload
 from tests.files import PDF
 
