@@ -61,6 +61,8 @@ def main() -> None:
     settings.ALLOWED_HOSTS = ["testserver"]
     from django.db import connection
 
+    if connection.vendor != "postgresql":
+        sys.exit("DATABASE_URL must name a PostgreSQL database.")
     name = str(connection.settings_dict["NAME"])
     results = []
     for messages in MESSAGES:
