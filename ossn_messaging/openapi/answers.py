@@ -68,16 +68,15 @@ def _failure(status: int, errors: Iterable[MessagingError], view: EnvelopeView) 
     envelope = example(ref("Failure"), shapes())
     examples, headers = {}, dict[str, Any](NO_STORE)
     for error in errors:
-        examples[f"{error.code} {type(error).__name__}"] = envelope | {
-            "code": error.code,
-            "message": error.describe(view.failed),
-        }
+        told = {"code": error.code, "message": error.describe(view.failed)}
+        examples[f"{error.code} {type(error).__name__}"] = envelope | told
         headers |= {name: _header(value) for name, value in error.headers.items()}
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = _header(view.default_response_headers["Allow"])
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = _header(f'{APIKeyAuthentication.keyword} realm="api"')
-    answer = _answer(HTTPStatus(status).phrase, {JSON: _media(ref("Failure"), examples)})
+    reasons = "; ".join(dict.fromkeys(failure["message"] for failure in examples.values()))
+    answer = _answer(reasons, {JSON: _media(ref("Failure"), examples)})
     answer["headers"] = headers
     return answer
 
