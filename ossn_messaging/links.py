@@ -70,15 +70,15 @@ def _signer() -> TimestampSigner:
 def sign(attachment: Attachment, user_id: int) -> str:
     """Return a signature, fit for a query string: for which side it was made, and when."""
     side = FROM if user_id == attachment.message.sender_id else TO
-    return side + _signer().sign(_signed_value(attachment, side)).removeprefix(_signed_value(attachment, side))
+    value = _signed_value(attachment, side)
+    return side + _signer().sign(value).removeprefix(value)
 
 
 def opens(signature: str, attachment: Attachment) -> bool:
     """Whether ``signature`` opens this attachment: not too old, and the side that it was made for keeps the message."""
     message, side = attachment.message, signature.partition(":")[0]
-    if conf.ATTACHMENT_URL_MAX_AGE is None or {FROM: message.deleted_by_sender, TO: message.deleted_by_recipient}.get(
-        side, True
-    ):
+    keeps = {FROM: not message.deleted_by_sender, TO: not message.deleted_by_recipient}
+    if conf.ATTACHMENT_URL_MAX_AGE is None or not keeps.get(side):
         return False
     try:
         value = _signed_value(attachment, side) + signature.removeprefix(side)

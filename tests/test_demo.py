@@ -47,6 +47,21 @@ def demo(data_dir: Path, *arguments: str, seconds: int = SECONDS) -> Iterator[st
             process.terminate()
 
 
+def manage(data_dir: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command of the demo's, which must go well."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=plain_environment(DATA_DIR=str(data_dir)),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 def iter_until(lines: Iterable[str], word: str) -> Iterator[str]:
     for line in lines:
         yield line
@@ -159,15 +174,6 @@ def test_it_listens_on_loopback_alone(tmp_path: Path) -> None:
 
 def test_a_check_for_deployment_has_nothing_to_say_of_the_app(tmp_path: Path) -> None:
     """Of the demo's own settings Django may say what it will."""
-    done = subprocess.run(
-        [sys.executable, "manage.py", "check", "--deploy"],
-        cwd=ROOT,
-        env=plain_environment(DATA_DIR=str(tmp_path)),
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = manage(tmp_path, "check", "--deploy")
     assert "(security.W" in done.stderr, "it was asked for"
     assert "ossn_messaging" not in done.stdout + done.stderr

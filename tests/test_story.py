@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -14,9 +12,9 @@ from urllib.parse import urlsplit
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 
-from tests.conftest import files_in, plain_environment
+from tests.conftest import files_in
 from tests.files import PDF, SAMPLES
-from tests.test_demo import ROOT, SECONDS, demo
+from tests.test_demo import SECONDS, demo, manage
 
 PNG = SAMPLES["photo.png"]
 
@@ -92,15 +90,7 @@ def texts(page: list[dict[str, Any]]) -> list[str]:
 
 def key_of(username: str, data_dir: Path) -> str:
     """Have the site's owner make a key that acts as this user alone."""
-    done = subprocess.run(
-        [sys.executable, "manage.py", "ossn_apikey", "create", username, "--user", username],
-        cwd=ROOT,
-        env=plain_environment(DATA_DIR=str(data_dir)),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
+    return manage(data_dir, "ossn_apikey", "create", username, "--user", username).stdout.strip()
 
 
 def test_the_story_of_three_people(tmp_path: Path) -> None:
