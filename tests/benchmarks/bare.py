@@ -1,0 +1,40 @@
+"""What the app is compared with: the least that a Django view can do for the same request."""
+
+from django.db.models import Count, Sum
+from django.http import HttpRequest, JsonResponse
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+
+from ossn_messaging.models import Conversation, Message
+from tests.benchmarks.models import BareMessage
+
+PAGE = 10
+
+
+@csrf_exempt
+def send(request: HttpRequest) -> JsonResponse:
+    """Parse the request, whatever it brings, and insert one row."""
+    message = BareMessage.objects.create(
+        sender_id=request.POST["from"], recipient_id=request.POST["to"], text=request.POST["message"]
+    )
+    return JsonResponse({"id": message.pk, "message": message.text, "files": list(request.FILES)})
+
+
+def messages(request: HttpRequest) -> JsonResponse:
+    page = Message.objects.filter(
+        sender=int(request.GET["guid"]), recipient=int(request.GET["to"]), deleted_by_sender=False
+    )
+    return JsonResponse({"list": list(page.order_by("-position").values()[:PAGE])})
+
+
+def recent(request: HttpRequest) -> JsonResponse:
+    page = Conversation.objects.filter(user=int(request.GET["guid"]), active_at__isnull=False)
+    return JsonResponse({"list": list(page.order_by("-active_at", "-other_id").values()[:PAGE])})
+
+
+def unread(request: HttpRequest) -> JsonResponse:
+    counted = Conversation.objects.filter(user=int(request.GET["guid"]), unread__gt=0)
+    return JsonResponse(counted.aggregate(messages=Sum("unread"), conversations=Count("pk")))
+
+
+urlpatterns = [path(view.__name__, view) for view in (send, messages, recent, unread)]

@@ -1,0 +1,82 @@
+"""A site as its owner deploys it: what ``startproject`` makes, with the app, under a server, with lasting connections.
+
+The environment says the rest: DATABASE_URL the server of the database, DATA_DIR where the files are, DATABASE_NAME the
+database once it is there, and OSSN_MESSAGING and STORAGE in JSON what differs from the app's defaults.
+"""
+
+from pathlib import Path
+
+import environ
+
+env = environ.Env()
+
+DATA_DIR = Path(env.str("DATA_DIR"))
+SECRET_KEY = "a live site's"
+DEBUG = False
+ALLOWED_HOSTS = ["127.0.0.1", "testserver"]
+ROOT_URLCONF = "tests.live.urls"
+USE_TZ = True
+STATIC_URL = "static/"
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "ossn_messaging",
+    "tests.benchmarks",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'db.sqlite3'}")}
+database = DATABASES["default"]
+database["CONN_MAX_AGE"] = None
+if database["ENGINE"] == "django.db.backends.sqlite3":
+    database["TEST"] = {"NAME": database["NAME"]}
+    database["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+        "timeout": 20,
+    }
+else:
+    database["TEST"] = {"NAME": f"ossn_live_{DATA_DIR.name}"}
+    database["NAME"] = env.str("DATABASE_NAME", default=database["NAME"])
+if database["ENGINE"] == "django.db.backends.mysql":
+    database["TEST"]["CHARSET"] = "utf8mb4"
+
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "ossn_messaging": env.json(
+        "STORAGE",
+        default={
+            "BACKEND": "ossn_messaging.storage.LocalAttachmentStorage",
+            "OPTIONS": {"location": str(DATA_DIR / "attachments")},
+        },
+    ),
+}
+
+OSSN_MESSAGING = env.json("OSSN_MESSAGING", default={})
