@@ -13,3 +13,8 @@ class BareMessage(models.Model):
     deleted_by_sender = models.BooleanField(default=False)
     deleted_by_recipient = models.BooleanField(default=False)
     deleted_at = models.DateTimeField(null=True)
+
+    objects: models.Manager["BareMessage"] = models.Manager()
+
+    def __str__(self) -> str:
+        return f"message {self.pk}"

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,5 @@ def gunicorn(
             wait_until(lambda: len(server.workers) == workers)
             yield server
         finally:
-            try:
+            with suppress(ProcessLookupError):
                 server.kill()
-            except ProcessLookupError:
-                pass
