@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -10,7 +10,9 @@ from django.db import connections, models, router, transaction
 from django.db.models import Count, OuterRef, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
+from ossn_messaging.compiled import Compiled
 from ossn_messaging.conf import conf
+from ossn_messaging.querysets import find_messages
 from ossn_messaging.signals import message_viewed
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ VALUES (%s, %s, 1, 1, %s, 0, 1, %s), (%s, %s, 1, 1, %s, 0, 1, %s)
     {messages} = {table}.{messages} + 1,
     {unread} = {table}.{unread} + {new_unread},
     {active_at} = CASE WHEN {table}.{active_at} > {new_active_at} THEN {table}.{active_at} ELSE {new_active_at} END
-RETURNING {id}, {position}, {active_at}
+RETURNING {id}, {position}, {active_at} > %s
 """
 
 
@@ -42,32 +44,32 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
     def of(self, user: AbstractBaseUser) -> Self:
         """The user's conversations that have messages, with their ``other``; the one with the newest message first."""
-        sides = self._current().filter(user_id=user.pk, active_at__isnull=False)
-        return sides.select_related("other").order_by("-active_at", "-other_id")
+        return self._current()._of(user.pk).select_related("other").order_by("-active_at", "-other_id")
+
+    def count_of(self, user: AbstractBaseUser) -> int:
+        """Return how many conversations ``of()`` would find."""
+        return sum(count_conversations(self._current().db, user.pk))
 
     def between(self, user: AbstractBaseUser, other: AbstractBaseUser) -> "Conversation":
         """Return the user's side of what there is between them and the other; not saved, where there is nothing."""
-        pair = {"user_id": user.pk, "other_id": other.pk}
-        side = self._current()._with_seen().filter(**pair).first() or self.model(**pair)
+        found = find_side(self._current().db, user.pk, other.pk)
+        side = found[0] if found else self.model(user_id=user.pk, other_id=other.pk)
         side.user, side.other = user, other  # type: ignore[assignment]
         return side
 
     def recent(self, user: AbstractBaseUser, number: int = 1, *, size: int | None = None) -> "list[Conversation]":
         """Return a page, counted from 1, of ``of()``, each with its ``newest_message``."""
-        from ossn_messaging.models import Message
-
         size = size or conf.PAGE_SIZE
-        skip, sides = (max(number, 1) - 1) * size, self.of(user)
+        using, skip = self._current().db, (max(number, 1) - 1) * size
         if skip:  # what belongs to a conversation would be looked up for all that are skipped
-            sides = sides.filter(pk__in=list(sides.values_list("pk", flat=True)[skip : skip + size]))
-        at = {"position": OuterRef("newest")}
-        sent = Message.objects.sent(OuterRef("user"), OuterRef("other")).filter(**at)
-        received = Message.objects.received(OuterRef("user"), OuterRef("other")).filter(**at)
-        newest = Coalesce(Subquery(sent.values("pk")), Subquery(received.values("pk")))
-        page = list(sides._with_seen().annotate(newest_id=newest)[:size])
-        ids = [side.newest_id for side in page]  # type: ignore[attr-defined]
-        found = Message.objects.using(sides.db).select_related("attachment").in_bulk(ids)
-        for side, message in zip(page, map(found.get, ids), strict=True):
+            skipped = self.of(user).values_list("pk", flat=True)[skip : skip + size]
+            page = list(self.of(user).filter(pk__in=list(skipped))._with_newest())
+        else:
+            page = find_recent(using, user.pk, size=size)
+        ids = [side.newest_id for side in page if side.newest_id]
+        found = {message.pk: message for message in (find_messages(using, *ids) if ids else ())}
+        for side in page:
+            message = found.get(side.newest_id or 0)
             if message is not None and message.is_visible_to(user):
                 (side.newest_message,) = side.told([message])
             else:  # it was deleted a moment ago
@@ -76,8 +78,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
     def unread(self, user: AbstractBaseUser) -> Unread:
         """Count what a user has not viewed."""
-        sides = self._current().filter(user_id=user.pk, unread__gt=0)
-        return Unread(**sides.aggregate(messages=Coalesce(Sum("unread"), Value(0)), conversations=Count("pk")))
+        return Unread(*next(iter(count_unread(self._current().db, user.pk)), (0, 0)))
 
     def mark_read(self, side: "Conversation") -> int:
         """Do what ``Conversation.mark_read`` says; what has come since ``side`` was read stays unread."""
@@ -101,6 +102,9 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         side.read_up_to, side.unread = held.read_up_to, held.unread
         return before - held.unread
 
+    def _of(self, user_id: int) -> Self:
+        return self.filter(user_id=user_id, active_at__isnull=False)
+
     def _current(self) -> Self:
         current = self.all()
         current._for_write = True  # type: ignore[attr-defined]
@@ -110,6 +114,16 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         mirrored = self.model.objects.filter(user=OuterRef("other"), other=OuterRef("user"))
         return self.annotate(seen_up_to=Coalesce(Subquery(mirrored.values("read_up_to")), Value(0)))
 
+    def _with_newest(self) -> Self:
+        from ossn_messaging.models import Message
+
+        pair = OuterRef("user"), OuterRef("other")
+        sides = (
+            half.filter(position=OuterRef("newest"))
+            for half in (Message.objects.sent(*pair), Message.objects.received(*pair))
+        )
+        return self._with_seen().annotate(newest_id=Coalesce(*(Subquery(half.values("pk")) for half in sides)))
+
     def advance(self, message: "Message") -> tuple[int, datetime]:
         """Count a new message on both of its sides, and hold their rows until the transaction ends.
 
@@ -117,27 +131,21 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         statement, which makes the rows where there are none; Django has none that adds to what a row holds.
         """
         connection = connections[self.db]
-        quote = connection.ops.quote_name
-        name = {field.name: quote(str(field.column)) for field in self.model._meta.concrete_fields}
-        if connection.features.supports_update_conflicts_with_target:
-            name["on_conflict"] = f"ON CONFLICT ({name['user']}, {name['other']}) DO UPDATE SET"
-            new = "EXCLUDED.{}"
-        else:  # pragma: no cover, MariaDB alone, on which the suite runs as well
-            name["on_conflict"] = "ON DUPLICATE KEY UPDATE"
-            new = "VALUES({})"
-        name |= {f"new_{field}": new.format(name[field]) for field in ("unread", "active_at")}
         at = self.model._meta.get_field("active_at").get_db_prep_save(message.created_at, connection)
-        params = [
-            value
-            for user_id, other_id, _deleted in message.sides()
-            for value in (user_id, other_id, int(user_id == message.recipient_id), at)
-        ]
-        sides = list(self.raw(ADVANCE.format(table=quote(self.model._meta.db_table), **name), params))
-        latest = max(filter(None, (side.active_at for side in sides)))
-        # They differ where this server's clock is late and one side had deleted the newest message.
-        if any(side.active_at != latest for side in sides):
-            self.filter(pk__in=[side.pk for side in sides]).update(active_at=latest)
-        return max(side.position for side in sides), latest
+        (one, other, _deleted), (_other, _one, _deleted) = message.sides()
+        recipient = message.recipient_id
+        with connection.cursor() as cursor:
+            cursor.execute(
+                advance_sql(self.db),
+                [one, other, int(one == recipient), at, other, one, int(other == recipient), at, at],
+            )
+            sides = cursor.fetchall()
+        latest = message.created_at
+        if any(is_late for _pk, _position, is_late in sides):  # this server's clock is
+            held = self.filter(pk__in=[pk for pk, _position, _is_late in sides])
+            latest = max(filter(None, held.values_list("active_at", flat=True)))
+            held.update(active_at=latest)  # they differ where one side had deleted the newest message
+        return max(position for _pk, position, _is_late in sides), latest
 
     def hold(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Lock both sides of the conversations of these pairs of user ids, in the one order in which all do.
@@ -164,3 +172,52 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
             newest = next(iter(Message.objects.using(self.db).of_side(side, below=side.position + 1)), None)
             side.newest, side.active_at = (newest.position, newest.created_at) if newest else (None, None)
             side.save(using=self.db, update_fields=["messages", "unread", "newest", "active_at"])
+
+
+@Compiled
+def find_side(using: str, user_id: int, other_id: int) -> "models.QuerySet[Conversation]":
+    from ossn_messaging.models import Conversation
+
+    return Conversation.objects.using(using)._with_seen().filter(user_id=user_id, other_id=other_id)
+
+
+@Compiled
+def count_unread(using: str, user_id: int) -> "models.QuerySet[Conversation, tuple[int, int]]":
+    from ossn_messaging.models import Conversation
+
+    sides = Conversation.objects.using(using).filter(user_id=user_id, unread__gt=0)
+    return sides.values("user_id").annotate(Sum("unread"), Count("pk")).values_list("unread__sum", "pk__count")
+
+
+@Compiled
+def find_recent(using: str, user_id: int, *, size: int) -> "models.QuerySet[Conversation]":
+    from ossn_messaging.models import Conversation
+
+    sides = Conversation.objects.using(using)._of(user_id).select_related("other")
+    return sides.order_by("-active_at", "-other_id")._with_newest()[:size]
+
+
+@Compiled
+def count_conversations(using: str, user_id: int) -> "models.QuerySet[Conversation, int]":
+    from ossn_messaging.models import Conversation
+
+    sides = Conversation.objects.using(using)._of(user_id).values("user_id")
+    return sides.annotate(Count("pk")).values_list("pk__count", flat=True)
+
+
+@cache
+def advance_sql(using: str) -> str:
+    """Return ``ADVANCE`` in the words of a database."""
+    from ossn_messaging.models import Conversation
+
+    connection = connections[using]
+    quote = connection.ops.quote_name
+    name = {field.name: quote(str(field.column)) for field in Conversation._meta.concrete_fields}
+    if connection.features.supports_update_conflicts_with_target:
+        name["on_conflict"] = f"ON CONFLICT ({name['user']}, {name['other']}) DO UPDATE SET"
+        new = "EXCLUDED.{}"
+    else:  # pragma: no cover, MariaDB alone, on which the suite runs as well
+        name["on_conflict"] = "ON DUPLICATE KEY UPDATE"
+        new = "VALUES({})"
+    name |= {f"new_{field}": new.format(name[field]) for field in ("unread", "active_at")}
+    return ADVANCE.format(table=quote(Conversation._meta.db_table), **name)

@@ -15,6 +15,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
+from ossn_messaging.compiled import Compiled
+
 if TYPE_CHECKING:
     from ossn_messaging.models import APIKey
 
@@ -137,11 +139,18 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
         What has ended is as if unknown, in its time as well. The database that is written to is asked: a copy of it
         might not know yet that a key was revoked.
         """
-        digest = digest_of(key)
-        keys = self.using(self._writer())
-        api_key: APIKey | None = keys.live().filter(digest=digest).first()
-        if api_key is None or not constant_time_compare(api_key.digest, digest):
+        digest, using = digest_of(key), self._writer()
+        api_key = next(iter(find_digest(using, digest)), None)
+        if api_key is None or not constant_time_compare(api_key.digest, digest) or not api_key.is_live:
             return None
         if api_key.last_used_at is None or api_key.last_used_at <= timezone.now() - USE_INTERVAL:
-            keys.filter(pk=api_key.pk).note_use()
+            self.using(using).filter(pk=api_key.pk).note_use()
         return api_key
+
+
+@Compiled
+def find_digest(using: str, digest: str) -> "models.QuerySet[APIKey]":
+    from ossn_messaging.models import APIKey
+
+    keys: models.QuerySet[APIKey] = APIKey.objects.using(using)
+    return keys.filter(digest=digest)

@@ -179,6 +179,7 @@ class Conversation(models.Model):
 
     seen_up_to: int | None = None
     """The position up to which the other has viewed what the user sent; ``None`` until it is asked for."""
+    newest_id: int | None = None
     newest_message: Message | None = None
     """What ``Conversation.objects.recent()`` has found."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from django.db import connections, models
 from django.db.models import OuterRef, Value
 
+from ossn_messaging.compiled import Compiled
 from ossn_messaging.deletion import DeletingQuerySet
 
 if TYPE_CHECKING:
@@ -43,16 +44,16 @@ class MessageQuerySet(DeletingQuerySet):
         """What the other sent to the user and the user has not deleted."""
         return self.filter(recipient_id=user_id, sender_id=other_id, deleted_by_recipient=Value(False))
 
-    def of_side(self, side: "Conversation", *, below: int, skip: int = 0, size: int = 1) -> "models.QuerySet[Message]":
-        """The newest messages of a user's side of a conversation with positions less than ``below``.
+    def of_side(self, side: "Conversation", *, below: int, skip: int = 0, size: int = 1) -> "list[Message]":
+        """Return the newest messages of a user's side of a conversation with positions less than ``below``.
 
         What is skipped is counted off in the indexes alone.
         """
-        halves = (self.sent(side.user_id, side.other_id), self.received(side.user_id, side.other_id))
         if skip:
+            halves = (self.sent(side.user_id, side.other_id), self.received(side.user_id, side.other_id))
             positions = _merged([half.filter(position__lt=below).values("position") for half in halves], skip + 1)
             below = _position_after(positions, skip)
-        return _merged([half.filter(position__lt=below).select_related("attachment") for half in halves], size)
+        return find_page(self.db, side.user_id, side.other_id, below, size=size)
 
     def unread_of_side(self, side: "Conversation", *, skip: int, size: int) -> "models.QuerySet[Message]":
         """The newest messages that the user has received and not viewed."""
@@ -97,3 +98,19 @@ def _merged(halves: "list[models.QuerySet[Message, Row]]", size: int) -> "models
 def _position_after(positions: "models.QuerySet[Message, dict[str, Any]]", skip: int) -> int:
     """Return the position below which what comes after so many begins; 0 where there are not more."""
     return next((int(row["position"]) for row in positions[skip - 1 : skip]), 0)
+
+
+@Compiled
+def find_page(using: str, user_id: int, other_id: int, below: int, *, size: int) -> "models.QuerySet[Message]":
+    from ossn_messaging.models import Message
+
+    messages = Message.objects.using(using).filter(position__lt=below).select_related("attachment")
+    return _merged([messages.sent(user_id, other_id), messages.received(user_id, other_id)], size)
+
+
+@Compiled
+def find_messages(using: str, *ids: int) -> "models.QuerySet[Message]":
+    from ossn_messaging.models import Message
+
+    messages: MessageQuerySet = Message.objects.using(using)
+    return messages.select_related("attachment").filter(pk__in=ids)

@@ -2,7 +2,9 @@
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import models
 
+from ossn_messaging.compiled import Compiled
 from ossn_messaging.exceptions import BlankUser, ReaderNotFound, UserNotFound
 
 MAX_ID = 2**63 - 1
@@ -42,12 +44,22 @@ def _digits(user_id: str) -> str:
 
 def _find(*user_ids: str) -> list[AbstractBaseUser]:
     """Return the users of these ids, active or not; raises ``UserNotFound`` where there is no such user."""
-    numbers = [as_number(user_id) for user_id in user_ids]
-    found = get_user_model()._default_manager.in_bulk([number for number in numbers if number])
+    numbers = [number for user_id in user_ids if (number := as_number(user_id))]
+    if len(numbers) < len(user_ids):
+        raise UserNotFound
+    manager = get_user_model()._default_manager
+    is_plain = type(manager).get_queryset is models.Manager.get_queryset
+    users = find_ids(manager.db, *numbers) if is_plain else manager.filter(pk__in=numbers)
+    found = {user.pk: user for user in users}
     try:
         return [found[number] for number in numbers]
     except KeyError:
         raise UserNotFound from None
+
+
+@Compiled
+def find_ids(using: str, *ids: int) -> models.QuerySet[AbstractBaseUser]:
+    return get_user_model()._default_manager.using(using).filter(pk__in=ids)
 
 
 def as_number(text: str) -> int | None:

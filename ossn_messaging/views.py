@@ -200,7 +200,7 @@ class MessageRecent(Reading):
             ]
             or False,
             "offset": self.parameter("offset") or 1,
-            "count": Conversation.objects.of(reader).count(),
+            "count": Conversation.objects.count_of(reader),
         }
         return success(request, payload)
 

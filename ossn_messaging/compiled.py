@@ -1,0 +1,71 @@
+"""Queries whose SQL Django makes once.
+
+To build a queryset and its SQL takes Django longer than it takes the database to answer, and each request has the
+same few.
+"""
+
+from collections.abc import Callable, Hashable
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from django.db import connections, models
+from django.db.models import Expression
+
+Row = TypeVar("Row")
+
+
+class Parameter(Expression):
+    """Stands in a query for a number or a text that each execution has another of."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__()
+        self.index = index
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        return "%s", (self,)
+
+
+@dataclass(frozen=True)
+class Statement(Generic[Row]):
+    """A queryset, and the compiler that has made its SQL."""
+
+    queryset: "models.QuerySet[Any, Row]"
+    compiler: Any
+    sql: str
+    params: tuple[Any, ...]
+    converters: Any
+
+    def execute(self, using: str, values: tuple[int | str, ...]) -> list[Row]:
+        """Let Django execute the queryset as it does any other, but for what it would find out again."""
+        params = [values[param.index] if isinstance(param, Parameter) else param for param in self.params]
+        compiler = copy(self.compiler)
+        compiler.connection = connections[using]
+        compiler.as_sql = lambda: (self.sql, params)
+        compiler.get_converters = lambda expressions: self.converters
+        queryset = self.queryset.all()
+        queryset.query.get_compiler = lambda using: compiler  # type: ignore[method-assign,assignment,misc]
+        return list(queryset)
+
+
+class Compiled(Generic[Row]):
+    """A query, by the function that builds it: of a database, parameters, and what else gives its SQL another shape.
+
+    What the function begins with must be the same for everyone, for it is called once for each shape.
+    """
+
+    def __init__(self, build: "Callable[..., models.QuerySet[Any, Row]]") -> None:
+        self.build = build
+        self.statements: dict[Hashable, Statement[Row]] = {}
+
+    def __call__(self, using: str, *values: int | str, **shape: Hashable) -> list[Row]:
+        """Return what the queryset finds with these values, which go to the database as they are."""
+        key = (using, len(values), *shape.values())
+        statement = self.statements.get(key)
+        if statement is None:
+            queryset = self.build(using, *map(Parameter, range(len(values))), **shape)
+            compiler = queryset.query.get_compiler(using)
+            sql, params = compiler.as_sql()
+            converters = compiler.get_converters([column for column, *_others in compiler.select])
+            statement = self.statements[key] = Statement(queryset, compiler, sql, params, converters)
+        return statement.execute(using, values)

@@ -1,0 +1,93 @@
+"""Queries whose SQL is made once find what they would if it were made each time."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.contrib.auth.models import User, UserManager
+from django.db import close_old_connections, connection, connections
+from django.db.models import QuerySet
+from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
+
+from ossn_messaging.compiled import Compiled
+from ossn_messaging.exceptions import UserNotFound
+from ossn_messaging.users import find_pair
+from tests.conftest import API
+
+
+@pytest.fixture
+def find() -> Compiled[User]:
+    @Compiled
+    def find(using: str, *ids: int, newest_first: bool = False) -> QuerySet[User]:
+        return User.objects.using(using).filter(pk__in=ids).order_by("-pk" if newest_first else "pk")
+
+    return find
+
+
+def test_each_execution_has_its_own_values(find: Compiled[User], sender: User, recipient: User) -> None:
+    assert [find("default", user.pk) for user in (sender, recipient, sender)] == [[sender], [recipient], [sender]]
+    assert find("default", sender.pk, recipient.pk) == [sender, recipient]
+    assert find("default", recipient.pk, sender.pk, newest_first=True) == [recipient, sender]
+    sender.delete()
+    assert find("default", recipient.pk, recipient.pk) == [recipient]
+
+
+def test_the_objects_are_the_querysets(find: Compiled[User], sender: User) -> None:
+    sender.refresh_from_db()
+    (found,) = find("default", sender.pk)
+    assert {field.attname: getattr(found, field.attname) for field in User._meta.fields} == {
+        field.attname: getattr(sender, field.attname) for field in User._meta.fields
+    }
+    assert (found._state.db, found._state.adding) == ("default", False)
+
+
+def test_the_sql_is_made_once(find: Compiled[User], sender: User, recipient: User) -> None:
+    built = []
+    build, find.build = find.build, lambda *args, **shape: built.append(args) or build(*args, **shape)  # type: ignore[func-returns-value]
+    with CaptureQueriesContext(connection) as context:
+        for user in (sender, recipient):
+            find("default", user.pk)
+    assert (len(built), len(context)) == (1, 2)
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite's in memory is one connection's")
+def test_each_thread_has_its_own_connection(find: Compiled[User], sender: User) -> None:
+    def in_thread(_turn: int) -> list[User]:
+        try:
+            return find("default", sender.pk)
+        finally:
+            connections.close_all()
+
+    find("default", sender.pk)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(in_thread, range(4))) == [[sender]] * 4
+    close_old_connections()
+
+
+class Visible(UserManager[User]):
+    """A site's own manager, which hides whom it will."""
+
+    hidden = ""
+
+    def get_queryset(self) -> QuerySet[User]:
+        return super().get_queryset().exclude(username=self.hidden)
+
+
+def test_the_managers_of_a_site_are_asked_each_time(
+    sender: User, recipient: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = Visible()
+    manager.model = User
+    monkeypatch.setitem(vars(User._meta), "default_manager", manager)
+    assert find_pair(str(sender.pk), str(recipient.pk)) == (sender, recipient)
+    monkeypatch.setattr(manager, "hidden", recipient.username)
+    with pytest.raises(UserNotFound):
+        find_pair(str(sender.pk), str(recipient.pk))
+
+
+def test_pages_are_as_long_as_the_settings_say_now(api: API, settings: Settings) -> None:
+    numbers = [api.ok()["id"] for _ in range(3)]
+    for size in (1, 2):
+        settings.OSSN_MESSAGING = {"PAGE_SIZE": size}
+        page = api.told("v2.0/message/list", guid=api.sender.pk, to=api.recipient.pk)["list"]
+        assert [message["id"] for message in page] == numbers[-size:]
