@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ossn_messaging.conf import conf
 from ossn_messaging.conversations import ConversationQuerySet
+from ossn_messaging.deletion import with_user
 from ossn_messaging.exceptions import ScopeMissing, UserNotCovered
 from ossn_messaging.fields import AttachmentField
 from ossn_messaging.keys import APIKeyManager, all_scopes
@@ -29,14 +30,14 @@ class Message(models.Model):
 
     sender = models.ForeignKey(
         settings.AUTH_USER_MODEL,
-        on_delete=models.CASCADE,
+        on_delete=with_user,
         db_index=False,
         related_name="ossn_messages_sent",
         verbose_name=_("sender"),
     )
     recipient = models.ForeignKey(
         settings.AUTH_USER_MODEL,
-        on_delete=models.CASCADE,
+        on_delete=with_user,
         db_index=False,
         related_name="ossn_messages_received",
         verbose_name=_("recipient"),

@@ -6,13 +6,18 @@ from typing import Any
 from django.db import transaction
 from django.db.models.signals import post_delete, pre_delete
 
+from ossn_messaging.deletion import MessagesOfUser
 from ossn_messaging.models import Attachment, Conversation, Message
 from ossn_messaging.storage import discard
 
 
-def remove_file(instance: Attachment, using: str, **kwargs: Any) -> None:
+def remove_file(instance: Attachment, using: str, origin: object, **kwargs: Any) -> None:
     """Remove the file of a deleted attachment once its row is gone for good."""
-    transaction.on_commit(partial(discard, str(instance.file.name)), using=using)
+    name = str(instance.file.name)
+    if isinstance(origin, MessagesOfUser):
+        origin.files.write(f"{name}\n".encode())
+    else:
+        transaction.on_commit(partial(discard, name), using=using)
 
 
 def hold_message(instance: Message, using: str, origin: object, **kwargs: Any) -> None:
@@ -20,7 +25,7 @@ def hold_message(instance: Message, using: str, origin: object, **kwargs: Any) -
 
     A message that goes because one of its users does needs none of it: their conversations go as well.
     """
-    if issubclass(getattr(origin, "model", type(origin)), Message):
+    if not isinstance(origin, MessagesOfUser) and issubclass(getattr(origin, "model", type(origin)), Message):
         rows = Message.objects.using(using).filter(pk=instance.pk)
         Conversation.objects.using(using).hold(rows.values_list("sender_id", "recipient_id"))
         instance.__dict__["held"] = rows.first()

@@ -1,5 +1,7 @@
 """Deleting for oneself and for both: what goes for whom, through the API and from the site's own code."""
 
+import gc
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models.signals import post_init
 from django.test import Client
 from pytest_django import Settings
 
@@ -412,3 +415,47 @@ def test_a_receiver_that_raises_changes_nothing(api: API) -> None:
         for signal in (message_deleted, message_viewed):
             signal.disconnect(fail)
     assert Message.objects.get().is_deleted
+
+
+@everywhere
+def test_a_user_is_deleted_in_bounded_memory(
+    sender: User, recipient: User, stranger: User, attachments_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many messages they have: of those no more are in memory than the chunk that is deleted."""
+    monkeypatch.setattr("ossn_messaging.deletion.CHUNK", 3)
+    for turn in range(4):
+        send(sender, recipient, upload=upload("dummy.pdf") if turn % 2 else None)
+        send(recipient, sender, upload=upload("dummy.pdf") if turn % 2 else None)
+        send(stranger, recipient, upload=upload("dummy.pdf") if turn % 2 else None)
+    alive, most = 0, 0
+
+    def made(**kwargs: Any) -> None:
+        nonlocal alive, most
+        gc.collect()
+        alive += 1
+        most = max(most, alive)
+        weakref.finalize(kwargs["instance"], gone)
+
+    def gone() -> None:
+        nonlocal alive
+        alive -= 1
+
+    post_init.connect(made, sender=Message)
+    try:
+        _count, deleted = sender.delete()
+    finally:
+        post_init.disconnect(made, sender=Message)
+    assert deleted["ossn_messaging.Message"] == 8
+    assert 3 <= most <= 6, "one chunk, and the one after it"
+    assert Message.objects.count() == 4
+    assert len(files_in(attachments_folder)) == 2
+
+
+def test_a_users_files_stay_when_the_deletion_is_taken_back(
+    sender: User, recipient: User, attachments_folder: Path
+) -> None:
+    send(sender, recipient, upload=upload("dummy.pdf"))
+    with transaction.atomic():
+        sender.delete()
+        transaction.set_rollback(True)
+    assert Message.objects.count() == len(files_in(attachments_folder)) == 1
