@@ -123,10 +123,10 @@ def with_user(collector: Any, field: Any, messages: Any, using: str) -> None:
 
     The page of the admin that asks before lists the first of them alone.
     """
-    if type(collector) is Collector:
-        collector.fast_deletes.append(MessagesOfUser(messages))  # type: ignore[arg-type]
-    else:
+    if hasattr(collector, "nested"):  # the admin's, which need not be installed
         CASCADE(collector, field, messages[:CHUNK], using)
+    else:
+        collector.fast_deletes.append(MessagesOfUser(messages))
 
 
 with_user.lazy_sub_objs = True  # type: ignore[attr-defined]

@@ -2,9 +2,10 @@
 
 import itertools
 import socket
-import threading
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -38,12 +39,16 @@ class Answer:
 
 
 class Connection:
-    """A connection that stays open from one request to the next."""
+    """A connection that stays open from one request to the next, unless the server says that it ends."""
 
     def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection((HOST, port), timeout=SECONDS)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.port = port
         self.buffer = bytearray(CHUNK)
+        self._open()
+
+    def _open(self) -> None:
+        self.socket = socket.create_connection((HOST, self.port), timeout=SECONDS)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def ask(self, request: bytes) -> Answer:
         """Send a request and return the answer; raises ``OSError`` where none comes, whole and with its length."""
@@ -58,6 +63,9 @@ class Connection:
             left -= len(chunk)
             if len(body) < CHUNK:
                 body += chunk
+        if b"connection: close" in head:
+            self.close()
+            self._open()
         return Answer(int(head[9:12]), body)
 
     def _receive(self) -> bytes:
@@ -80,23 +88,19 @@ def answered(port: int, requests: Sequence[bytes], expected: bytes, *, clients: 
     until = time.perf_counter() + seconds
 
     def ask(own: Iterable[bytes]) -> None:
-        connection = Connection(port)
-        for request in itertools.cycle(own):
-            if time.perf_counter() > until or wrong:
-                break
-            answer = connection.ask(request)
-            if answer.status == 200 and expected in answer.body:
-                next(count)
-            else:
-                wrong.append(answer)
-        connection.close()
+        with closing(Connection(port)) as connection:
+            for request in itertools.cycle(own):
+                if time.perf_counter() > until or wrong:
+                    break
+                answer = connection.ask(request)
+                if answer.status == 200 and expected in answer.body:
+                    next(count)
+                else:
+                    wrong.append(answer)
 
     start = time.perf_counter()
-    threads = [threading.Thread(target=ask, args=(requests[client::clients],)) for client in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(ask, (requests[client::clients] for client in range(clients))))
     if wrong:
         raise RuntimeError(f"{wrong[0].status} {wrong[0].body[:1000]!r}")
     return next(count) / (time.perf_counter() - start)
