@@ -37,11 +37,15 @@ class Statement(Generic[Row]):
     converters: Any
 
     def execute(self, using: str, values: tuple[int | str, ...]) -> list[Row]:
-        """Let Django execute the queryset as it does any other, but for what it would find out again."""
+        """Let Django make of the rows what it does of any other's, without what it would find out again."""
         params = [values[param.index] if isinstance(param, Parameter) else param for param in self.params]
+        connection = connections[using]
+        with connection.cursor() as cursor:
+            cursor.execute(self.sql, params)
+            rows = cursor.fetchall()
         compiler = copy(self.compiler)
-        compiler.connection = connections[using]
-        compiler.as_sql = lambda: (self.sql, params)
+        compiler.connection = connection
+        compiler.execute_sql = lambda *args, **options: [rows]
         compiler.get_converters = lambda expressions: self.converters
         queryset = self.queryset.all()
         queryset.query.get_compiler = lambda using: compiler  # type: ignore[method-assign,assignment,misc]

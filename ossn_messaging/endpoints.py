@@ -7,7 +7,6 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.datastructures import MultiValueDict
-from django.utils.decorators import method_decorator
 from rest_framework import exceptions as drf
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission, IsAuthenticated
@@ -79,7 +78,6 @@ class EnvelopeView(APIView):
         return failure(self.request, exc, self.failed, is_rest=self.is_rest)
 
 
-@method_decorator(outside_transactions, name="dispatch")
 class Endpoint(EnvelopeView):
     """Base of the API's views: reads the parameters, and makes the checks that all of them begin with."""
 
@@ -97,6 +95,10 @@ class Endpoint(EnvelopeView):
     unreadable: drf.ParseError | None = None
     body: IO[bytes] | None = None
     """A body that came in chunks."""
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        return outside_transactions(super().as_view(**initkwargs))
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
