@@ -29,6 +29,7 @@ import json, os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "bare.settings"
 import django
 django.setup()
+heavy = {"PIL", "boto3", "botocore", "drf_spectacular", "pypdf", "storages"} & set(sys.modules)
 from django.contrib.auth import get_user_model
 from django.test import Client
 User = get_user_model()
@@ -39,7 +40,7 @@ answer = Client().post(sys.argv[1] + "api/v2.0/message/send", {
 }, headers={"Host": "localhost"})
 import ossn_messaging
 extras = [name for name in sys.modules if name.startswith("drf_spectacular")]
-print(json.dumps({"answer": answer.json(), "module": ossn_messaging.__file__, "extras": extras}))
+print(json.dumps({"answer": answer.json(), "module": ossn_messaging.__file__, "extras": extras, "heavy": [*heavy]}))
 """
 
 
@@ -109,6 +110,7 @@ def test_a_bare_site_sends_a_message(installed: Path, tmp_path: Path, prefix: st
     printed = json.loads(run("send.py", prefix, key, str(pdf)))
     assert printed["module"].startswith(str(installed))
     assert printed["extras"] == [], "it needs none of them"
+    assert printed["heavy"] == [], "a site starts without them"
     answer = printed["answer"]
     assert answer["code"] == "100", answer
     assert answer["payload"]["message_from"]["fullname"] == "one@example.com"

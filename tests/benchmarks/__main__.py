@@ -11,6 +11,8 @@ import os
 import subprocess
 import sys
 
+from tests.benchmarks import start
+
 DATABASES = {
     "SQLite": [],
     "PostgreSQL": ["postgres://postgres@127.0.0.1/test"],
@@ -25,6 +27,8 @@ def main() -> None:
     parser.add_argument("--only", default="", help="the comparisons with this in their names")
     parser.add_argument("databases", nargs="*", metavar="DATABASE", help=f"{', '.join(DATABASES)} (all)")
     options = parser.parse_args()
+    if not options.only:
+        start.main()
     settings = [f"--rounds={options.rounds}", f"--seconds={options.seconds}", f"--only={options.only}"]
     for name in options.databases or DATABASES:
         sys.stdout.write(f"{name}, {os.cpu_count()} cores\n")
