@@ -118,11 +118,12 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         from ossn_messaging.models import Message
 
         pair = OuterRef("user"), OuterRef("other")
-        sides = (
-            half.filter(position=OuterRef("newest"))
+        # Of an equal position, PostgreSQL thinks that the index of the other side serves as well, and reads all of it.
+        halves = [
+            half.filter(position__gte=OuterRef("newest")).order_by("-position").values("pk")[:1]
             for half in (Message.objects.sent(*pair), Message.objects.received(*pair))
-        )
-        return self._with_seen().annotate(newest_id=Coalesce(*(Subquery(half.values("pk")) for half in sides)))
+        ]
+        return self._with_seen().annotate(newest_id=Coalesce(*(Subquery(half) for half in halves)))
 
     def advance(self, message: "Message") -> tuple[int, datetime]:
         """Count a new message on both of its sides, and hold their rows until the transaction ends.

@@ -1,9 +1,7 @@
 """Whether a PDF is one, by opening it."""
 
 import time
-from typing import IO
-
-from django.core.files.base import File
+from typing import IO, cast
 
 TRAILER_REACH = 1024
 """How far from the end ``%%EOF`` may stand, in bytes (PDF Reference 1.7, appendix H, note 18)."""
@@ -15,18 +13,17 @@ MAX_UNPACKED = 8 * 1024 * 1024
 """In bytes, of one of the tables and streams that are looked at; no picture or text is."""
 
 
-class HurriedFile(File):  # type: ignore[type-arg]
+class HurriedFile:
     """Can't be read any more when too much time went by."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        super().__init__(file)
+        self.read_file, self.seek, self.tell = file.read, file.seek, file.tell
         self.until = time.thread_time() + MAX_SECONDS
 
     def read(self, size: int = -1) -> bytes:
         if time.thread_time() > self.until:
             raise ValueError("it takes too long to open")
-        data: bytes = super().read(size)
-        return data
+        return self.read_file(size)
 
 
 def check(file: IO[bytes]) -> None:
@@ -52,7 +49,7 @@ def check(file: IO[bytes]) -> None:
     )
     try:
         with limits:
-            reader = PdfReader(HurriedFile(file), xref_stream_maximum_entries=MAX_OBJECTS)
+            reader = PdfReader(cast("IO[bytes]", HurriedFile(file)), xref_stream_maximum_entries=MAX_OBJECTS)
             if not reader.is_encrypted:
                 reader.root_object["/Pages"].get_object()
     # pypdf answers a broken file with its own errors, and with whatever its code ran into

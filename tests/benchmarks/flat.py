@@ -44,20 +44,15 @@ class Size:
         return self.messages // 100
 
     def conversations(self) -> Iterator[tuple[int, int, int]]:
-        """Yield two users and the number of messages between them: one in twenty of all, else ten."""
-        left = self.messages - self.messages // 20
+        """Yield two users and the number of messages between them: one in twenty of all, and ten for most."""
         yield BUSY, OTHER, self.messages // 20
-        for other in range(self.messages // 200):
-            yield BUSY, OTHER + 1 + other % (self.users - 2), PAGE if other < self.users - 2 else 0
-            left -= PAGE
-        for turn in itertools.count():
-            if left <= 0:
-                break
-            one = 3 + turn % (self.users - 3)
-            other = 3 + (one + 7 * (turn // self.users) + 1) % (self.users - 2)
-            if one != other:
-                yield one, other, PAGE
-                left -= PAGE
+        others = max(self.messages // 10_000, 50)
+        for other in range(others):
+            yield BUSY, OTHER + 1 + other, self.messages // 20 // others
+        people = self.users - OTHER
+        for turn in range(self.messages * 9 // 10 // PAGE):
+            distance, one = divmod(turn, people)
+            yield OTHER + 1 + one, OTHER + 1 + (one + distance + 1) % people, PAGE
 
 
 def fill(size: Size) -> str:
@@ -111,15 +106,12 @@ def messages(size: Size) -> Iterator[Row]:
 
 
 def sides(size: Size) -> Iterator[Row]:
-    found: dict[tuple[int, int], int] = {}
-    for one, other, count in size.conversations():
-        if count:
-            found[one, other] = count
+    """Yield both sides of the conversations; nobody has read anything."""
     number = itertools.count(1)
-    for (one, other), count in found.items():
+    for one, other, count in size.conversations():
         at = START + timedelta(seconds=count * 20)
-        for user, its_other in ((one, other), (other, one)):
-            yield next(number), user, its_other, count, count, 0, count, count, at
+        for sender, recipient, received in ((one, other, count // 3), (other, one, count - count // 3)):
+            yield next(number), sender, recipient, count, count, received, 0, count, at
 
 
 def copy(cursor: Any, model: Any, rows: Iterator[Row]) -> None:
