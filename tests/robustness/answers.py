@@ -125,7 +125,7 @@ def _judge_sites(request: Asked, answer: Answer, kind: str) -> str:
         return "envelope"
     if answer.status in {200, 206} and kind in {"image/jpeg", "application/pdf"}:
         return "file"
-    if (answer.status, kind, answer.body) == (304, "application/pdf", b""):
+    if answer.status == 304 and kind in {"", "application/pdf"} and not answer.body:
         return "file"
     if answer.status == 200 and not kind and not answer.body:
         return "OPTIONS"

@@ -1,9 +1,10 @@
 """Requests as no client should make them: ``python -m tests.robustness.requests [--long] [--seed N]``.
 
-They go over raw sockets to a live server. Each is answered by an envelope or by the file that it asks for: never a 5xx, never HTML, nothing in the server's log,
-and the workers stay as large as they are. What gunicorn or the site's own middleware refuses before the app is asked is
-recognised by every byte, and counted apart. A failure is told by the smallest request that hypothesis finds for it,
-and is there again with the same ``--seed``. DATABASE_URL names the server of another database than SQLite.
+They go over raw sockets to a live server. Each is answered by an envelope or by the file that it asks for: never a
+5xx, never HTML, nothing in the server's log, and the workers stay as large as they are. What gunicorn or the site's own
+middleware refuses before the app is asked is recognised by every byte, and counted apart. A failure is told by the
+smallest request that hypothesis finds for it, and is there again with the same ``--seed``. DATABASE_URL names the
+server of another database than SQLite.
 """
 
 import argparse
