@@ -69,14 +69,27 @@ def answers_in(received: bytes) -> list[Answer]:
         headers, status = BytesHeaderParser().parsebytes(lines + CRLF), int(line[9:12])
         if status < 200:
             continue
-        length = 0 if received.startswith(b"HTTP/1.") else int(headers.get("Content-Length", "0"))
-        body, received = received[:length], received[length:]
-        if headers.get("Transfer-Encoding"):
-            raise Wrong("an answer of no known length")
-        if body and len(body) != length:
-            raise Wrong(f"an answer that is cut off after {len(body)} bytes of {length}")
+        if headers.get("Transfer-Encoding") == "chunked":
+            body, received = _unchunked(received)
+        else:
+            length = 0 if received.startswith(b"HTTP/1.") else int(headers.get("Content-Length", "0"))
+            body, received = received[:length], received[length:]
+            if body and len(body) != length:
+                raise Wrong(f"an answer that is cut off after {len(body)} bytes of {length}")
         found.append(Answer(status, headers, body))
     return found
+
+
+def _unchunked(received: bytes) -> tuple[bytes, bytes]:
+    """Return a body that comes in chunks, as Django's own pages do, and what follows it."""
+    body, size = b"", -1
+    while size:
+        line, end, received = received.partition(CRLF)
+        size = int(line, 16) if end else -1
+        if size < 0 or received[size : size + 2] != CRLF:
+            raise Wrong("an answer that is cut off in a chunk")
+        body, received = body + received[:size], received[size + 2 :]
+    return body, received
 
 
 GUNICORNS_OWN = re.compile(

@@ -26,6 +26,7 @@ from tests.files import SAMPLES
 from tests.live import Server, gunicorn, prepared
 from tests.robustness.answers import Wrong, answers_in, exchange, judge
 from tests.robustness.asking import Asked, World, asked
+from tests.servers import SECONDS
 
 SHORT, LONG = 2_000, 20_000
 ROUND = 2_000
@@ -68,7 +69,10 @@ class Attack:
     def ask(self, request: Asked) -> None:
         """Raise ``Wrong`` unless the site answers as it must."""
         start = time.perf_counter()
-        received = exchange(self.server.port, request.raw)
+        try:
+            received = exchange(self.server.port, request.raw)
+        except TimeoutError:
+            raise Wrong(f"no answer within {SECONDS} seconds\nto {request!r}") from None
         self.slowest = max(self.slowest, time.perf_counter() - start)
         self.asked += 1
         try:
