@@ -265,7 +265,7 @@ class AttachmentFile(EnvelopeView):
         """
         signature = request.query_params.get(links.SIGNATURE, "")
         user = getattr(request._request, "user", None)
-        is_known = user is not None and user.is_authenticated
+        visitor = user if user is not None and user.is_authenticated else None
         try:
             _holder, api_key = APIKeyAuthentication().authenticate(request) or (None, None)
         except drf.AuthenticationFailed:
@@ -280,7 +280,7 @@ class AttachmentFile(EnvelopeView):
             raise Http404
         if (
             links.opens(signature, attachment)
-            or (is_known and attachment.is_open_to(user))
+            or (visitor is not None and attachment.is_open_to(visitor))
             or (api_key is not None and attachment.message.is_open_to_key(api_key))
         ):
             return attachment
