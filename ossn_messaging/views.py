@@ -261,10 +261,11 @@ class AttachmentFile(EnvelopeView):
         """Return the attachment if the request has a valid signature, a user who may read it, or an API key.
 
         All that the request says is read before the attachment is looked for: what is wrong with it must not tell
-        whether there is one.
+        whether there is one. So is the session: of an answer for which Django has looked into it, the headers say so.
         """
         signature = request.query_params.get(links.SIGNATURE, "")
         user = getattr(request._request, "user", None)
+        visitor = user if user is not None and user.is_authenticated else None
         try:
             _holder, api_key = APIKeyAuthentication().authenticate(request) or (None, None)
         except drf.AuthenticationFailed:
@@ -279,7 +280,7 @@ class AttachmentFile(EnvelopeView):
             raise Http404
         if (
             links.opens(signature, attachment)
-            or (user is not None and attachment.is_open_to(user))
+            or (visitor is not None and attachment.is_open_to(visitor))
             or (api_key is not None and attachment.message.is_open_to_key(api_key))
         ):
             return attachment

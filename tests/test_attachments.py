@@ -169,3 +169,14 @@ def test_the_pixels_of_a_png_are_not_held_in_memory(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Image.Image, "load", lambda *args: pytest.fail("decoded"))
     for content in (SAMPLES["photo.png"], MOVING["a.png"]):
         assert kept("a.png", content) == content
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_has_no_more_pixels_than_its_data(progressive: bool) -> None:
+    """What is missing, libjpeg would make up: a few bytes would take the memory of all that they claim to be."""
+    plain = picture("JPEG", Image.new("L", (3000, 3000)), progressive=progressive, optimize=True)
+    kept("plain.jpg", plain)
+    size = struct.pack(">HH", 3000, 3000)
+    assert plain.count(size) == 1
+    with pytest.raises(AttachmentRefused):
+        kept("plain.jpg", plain.replace(size, struct.pack(">HH", 7000, 7000)))

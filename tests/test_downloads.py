@@ -149,6 +149,19 @@ def test_what_is_closed_looks_as_if_it_were_not_there(api: API, bare: str) -> No
     assert len({str({**answer, "time_token": 0}) for answer in answers}) == 1
 
 
+@pytest.mark.parametrize("cookies", [{}, {"sessionid": "0" * 32}])
+def test_the_headers_do_not_tell_what_is_closed_either(bare: str, settings: Settings, cookies: dict[str, str]) -> None:
+    """Where nothing but the view looks into the session."""
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "LoginRequired" not in name]
+    answers = []
+    for path in (bare, "/messages/attachment/999/dummy.pdf"):
+        client = Client()
+        client.cookies.load(cookies)
+        response = client.get(path)
+        answers.append((response.status_code, dict(response.headers), response.cookies.output()))
+    assert answers[0] == answers[1]
+
+
 @pytest.mark.parametrize("path", ["-1/dummy.pdf", "one/dummy.pdf", f"{'9' * 30}/dummy.pdf", "1/a/b.pdf", "1/a%0Ab.pdf"])
 def test_what_can_be_no_attachment_is_answered_alike(api: API, path: str) -> None:
     """Not by a page of the site's, and whatever the client makes of a name."""

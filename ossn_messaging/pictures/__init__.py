@@ -12,6 +12,12 @@ from ossn_messaging.pictures.upright.turns import TURNS, orientation_of
 KEEP = {"JPEG": jpeg.keep, "PNG": png.keep, "GIF": gif.keep, "WEBP": webp.keep}
 """What to keep of a file, by Pillow's name of its format."""
 
+PIXELS_PER_BYTE = 512
+"""Of a JPEG, whose every block of 64 pixels has one bit at the least: what claims more has next to nothing of them.
+
+It would take the memory of all of them, for libjpeg makes up what is missing.
+"""
+
 
 def clean(file: IO[bytes], cleaned: IO[bytes], picture_format: str, max_pixels: int) -> None:
     """Write the picture of ``file`` to ``cleaned``, upright and without metadata.
@@ -29,6 +35,8 @@ def clean(file: IO[bytes], cleaned: IO[bytes], picture_format: str, max_pixels: 
             area = max(image.width * image.height, kept.width * kept.height)
             if area * kept.frames > min(max_pixels, Image.MAX_IMAGE_PIXELS or max_pixels):
                 raise ValueError("too many pixels")
+            if picture_format == "JPEG" and area > PIXELS_PER_BYTE * kept.size:
+                raise ValueError("more pixels than its data can stand for")
             orientation = orientation_of(kept.exif)
             if picture_format == "PNG":
                 rows.check(cleaned)  # which takes no more memory than a block, and Pillow that of all pixels
