@@ -1,8 +1,8 @@
 """Whether the tests notice what goes wrong where it must not: ``python -m tests.mutants run [PATTERN ...]``.
 
 It is mutmut, with its commands (``results``, ``show NAME``) and its section of ``setup.cfg``. By itself it leaves out
-every function that has a decorator, such as ``accepted`` and ``APIKeyManager.find``. Here such a function is mutated too:
-the decorators stay on what chooses between the mutants, and the mutants have none.
+every function that has a decorator, such as ``accepted`` and ``APIKeyManager.find``. Here such a function is mutated
+too: the decorators stay on what chooses between the mutants, and the mutants have none.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,9 +26,10 @@ def arranged(
 ) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any], Sequence[str]]:
     """Do what ``function_trampoline_arrangement`` does, with the decorators on the first of its functions alone."""
     bare = function.with_changes(decorators=())
-    before, (chooser, *others), after, names = function_trampoline_arrangement(bare, mutants, class_name)
+    before, nodes, after, names = function_trampoline_arrangement(bare, mutants, class_name)
+    chooser: Any = nodes[0]
     chooser = chooser.with_changes(decorators=(*function.decorators, *chooser.decorators))
-    return before, [chooser, *others], after, names
+    return before, [chooser, *nodes[1:]], after, names
 
 
 if __name__ == "__main__":
