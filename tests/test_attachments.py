@@ -1,5 +1,6 @@
 """Which files are taken, and what of a picture is kept."""
 
+import hashlib
 import io
 import struct
 import sys
@@ -30,6 +31,13 @@ from tests.files import (
 )
 
 MOVING = {"a.png": frames("PNG"), "a.gif": frames("GIF"), "a.webp": frames("WEBP", lossless=True)}
+
+
+def test_the_size_and_the_digest_of_a_long_file() -> None:
+    content = PDF.replace(b"1.4\n", b"1.4\n%" + b"long" * 50_000 + b"\n")
+    with accepted(ContentFile(content, "a.pdf")) as taken:
+        assert taken.file.size == len(content)
+        assert taken.digest == hashlib.sha256(content).hexdigest()
 
 
 def test_pixels_are_counted_before_they_are_decoded(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import plain_environment
+from tests.conftest import ROOT, plain_environment
 from tests.files import PDF
 
 CUSTOM_USER = """
@@ -57,15 +57,10 @@ def test_what_is_in_the_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {name.split("/")[0] for name in names} == {"ossn_messaging", wheel.name.split("-py3")[0] + ".dist-info"}
-    for name in (
-        "py.typed",
-        "migrations/0001_initial.py",
-        "management/commands/ossn_apikey.py",
-        "openapi/operations.py",
-        "templates/admin/ossn_messaging/apikey/created.html",
-        "locale/de/LC_MESSAGES/django.mo",
-    ):
-        assert f"ossn_messaging/{name}" in names
+    app = ROOT / "ossn_messaging"
+    mine = {path.relative_to(ROOT) for path in app.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    assert {Path(name) for name in names if name.startswith("ossn_messaging/")} == mine
+    assert {path.suffix for path in mine} == {".py", ".typed", ".html", ".css", ".js", ".svg", ".po", ".mo"}
 
 
 @pytest.mark.parametrize("prefix", ["/", "/community/"])

@@ -75,6 +75,7 @@ def given(block: str, **before: Any) -> dict[str, Any]:
     return {name: value for name, value in names.items() if name.isupper()}
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("block", SETTINGS, ids=str)
 def test_settings(block: Block, settings: Settings) -> None:
     names = given(block.in_a_site(), STORAGES=global_settings.STORAGES)
@@ -82,7 +83,7 @@ def test_settings(block: Block, settings: Settings) -> None:
     for name, value in names.items():
         assert name == "OSSN_MESSAGING" or hasattr(global_settings, name)
         setattr(settings, name, value)
-    assert run_checks() == []
+    assert [found for found in run_checks() if not found.is_silenced()] == []
     assert isinstance(attachment_storage(), LocalAttachmentStorage | S3AttachmentStorage)
 
 
@@ -117,7 +118,7 @@ def test_rules_of_the_sites_own(api: API, settings: Settings, monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "rules", module)
     (setting,) = re.findall(r"`(\"ATTACHMENT_VALIDATORS\": .+?)`", README.read_text())
     settings.OSSN_MESSAGING = ast.literal_eval(f"{{{setting}}}")
-    assert run_checks() == []
+    assert [found for found in run_checks() if not found.is_silenced()] == []
     assert "drafts are not sent" in api.fails("200", attachment=upload("A Draft.pdf", PDF))
     api.ok(attachment=upload("dummy.pdf"))
 

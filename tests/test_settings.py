@@ -14,6 +14,8 @@ from ossn_messaging.checks import check_databases, check_settings
 from ossn_messaging.conf import Settings as AppSettings
 from tests.conftest import keep_attachments_in
 
+pytestmark = pytest.mark.django_db  # from Django 6.1 on, checks of models ask the database what it can do
+
 
 def ids() -> list[str]:
     messages: list[CheckMessage] = [message for message in run_checks() if message.id.startswith("ossn_messaging.")]  # type: ignore[union-attr]
@@ -148,7 +150,6 @@ def database_ids() -> list[str]:
     return [str(error.id) for error in found if str(error.id).startswith("ossn_messaging.")]
 
 
-@pytest.mark.django_db
 def test_a_database_that_can_not_return_what_it_inserted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert database_ids() == []
     monkeypatch.setattr(connection.features, "can_return_columns_from_insert", False)

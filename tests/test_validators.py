@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from pytest_django import Settings
 
 from ossn_messaging.models import Message
@@ -17,6 +18,10 @@ seen: list[tuple[str, str, int, bytes]] = []
 
 def note(file: Any) -> None:
     seen.append((file.name, file.content_type, file.size, file.read()))
+
+
+def object_twice(file: Any) -> None:
+    raise ValidationError(["too plain", "too short"])
 
 
 def needs_a_defect(file: Any) -> None:
@@ -58,6 +63,11 @@ def test_they_are_asked_last(api: API, settings: Settings) -> None:
     api.fails("103", to="999", attachment=upload("dummy.pdf"))
     api.fails("106", message=" ", attachment=upload("dummy.pdf"))
     assert seen == []
+
+
+def test_all_that_is_wrong_is_told(api: API, settings: Settings) -> None:
+    use(settings, f"{__name__}.object_twice")
+    assert api.fails("200", attachment=upload("dummy.pdf")) == "Message send failed: too plain; too short"
 
 
 @pytest.mark.sends

@@ -109,6 +109,12 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "messages",
                 "permissions": [("read_message", "Can read message"), ("moderate_message", "Can moderate message")],
                 "default_permissions": ("view",),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("sender", models.F("recipient")), _negated=True),
+                        name="ossn_message_not_to_oneself",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -177,6 +183,7 @@ class Migration(migrations.Migration):
                 "verbose_name": "sending",
                 "verbose_name_plural": "sendings",
                 "default_permissions": (),
+                "constraints": [models.UniqueConstraint(fields=("sender", "key_digest"), name="ossn_sending_once")],
             },
         ),
         migrations.CreateModel(
@@ -257,15 +264,5 @@ class Migration(migrations.Migration):
             index=models.Index(
                 condition=models.Q(("deleted_at__isnull", False)), fields=["id"], name="ossn_message_deleted_for_both"
             ),
-        ),
-        migrations.AddConstraint(
-            model_name="message",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("sender", models.F("recipient")), _negated=True), name="ossn_message_not_to_oneself"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="sending",
-            constraint=models.UniqueConstraint(fields=("sender", "key_digest"), name="ossn_sending_once"),
         ),
     ]
