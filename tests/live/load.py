@@ -34,13 +34,14 @@ def post(path: str, **parameters: object) -> bytes:
 class Answer:
     status: int
     body: bytes
-    """Its first mebibyte at most."""
+    """Its first mebibyte at most, unless the connection keeps more."""
 
 
 class Connection:
-    """A connection that stays open from one request to the next."""
+    """A connection that stays open from one request to the next; of each body it keeps so many bytes, or few more."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, keep: int = CHUNK) -> None:
+        self.keep = keep
         self.socket = socket.create_connection((HOST, port), timeout=SECONDS)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = bytearray(CHUNK)
@@ -56,7 +57,7 @@ class Connection:
         while left:
             chunk = self._receive()
             left -= len(chunk)
-            if len(body) < CHUNK:
+            if len(body) < self.keep:
                 body += chunk
         return Answer(int(head[9:12]), body)
 
