@@ -112,7 +112,7 @@ class Ledger:
             if payload is None:
                 self.refused += 1
                 self.streak = 0
-                entry.refused = True
+                entry.refused = not entry.id  # a repetition may fail
                 return
             if entry.id not in (0, payload["id"]):
                 self.wrong.append(f"message {entry.number} has the ids {entry.id} and {payload['id']}")
