@@ -48,6 +48,8 @@ class Habits:
     files: float = 0.4
     keys: float = 0.4
     """Under an idempotency key; then they ask again until they are told that it is sent."""
+    reads: float = 0.1
+    """What has been sent, and the files among it."""
     length: int = 0
     """How long texts are beyond what makes them unique."""
 
@@ -106,8 +108,28 @@ class Client:
         else:
             self.ledger.note(entry, json.loads(answer.body)["payload"] or None)
 
+    def read(self, chance: random.Random) -> None:
+        """Ask for what has been sent, one way or another."""
+        user, other = chance.sample(self.site.users, 2)
+        url = chance.choice(self.ledger.entries).url
+        requests = [
+            self.request("/api/v2.0/message/list", guid=user, to=other, markallread=chance.randrange(2)),
+            self.request("/api/v2.0/message/new", to=user, markallread=chance.randrange(2), **{"from": other}),
+            self.request("/api/v2.0/message/recent", guid=user),
+            self.request("/api/v2.0/message/unread", guid=user),
+            get(url or "/messages/attachment/0/none.pdf"),
+        ]
+        request = chance.choice(requests)
+        answer = self.ask(request)
+        if answer is None or (request is requests[-1] and answer.status in ((200, 302) if url else (404,))):
+            return
+        if what := complaint(answer):
+            self.ledger.wrong.append(f"{request[:60]!r}: {what}")
+
     def work(self, stop: Event, chance: random.Random, habits: Habits) -> None:
         while not (stop.is_set() or self.ledger.wrong):
+            if self.ledger.entries and chance.random() < habits.reads:
+                self.read(chance)
             sender, recipient = chance.sample(self.site.users, 2)
             has_file = chance.random() < habits.files
             entry = self.ledger.begin(sender, recipient, has_file=has_file, length=habits.length)

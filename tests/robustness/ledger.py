@@ -117,7 +117,8 @@ class Ledger:
             if entry.id not in (0, payload["id"]):
                 self.wrong.append(f"message {entry.number} has the ids {entry.id} and {payload['id']}")
             entry.id, entry.refused = payload["id"], False
-            entry.url = "/" + payload.get("attachment_url", "").partition("://")[2].partition("/")[2]
+            if entry.has_file:
+                entry.url = "/" + payload["attachment_url"].partition("://")[2].partition("/")[2]
             self.acknowledged += 1
             self.streak += 1
 
