@@ -34,7 +34,9 @@ REFUSED = 20
 ROUNDS = {"short": 1, "long": 10}
 HABITS = Habits(files=0.2, length=4000)
 """Texts fill the disk of the database, files another."""
-CUTS = 3
+CUTS = 12
+BETWEEN_CUTS = 10
+"""How many messages are sent."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Attack:
         with self.cluster.connected() as connection:
             for _ in range(CUTS):
                 connection.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
-                self.ledger.until_acknowledged(HEALTHY)
+                self.ledger.until_acknowledged(BETWEEN_CUTS)
 
     def deadlock(self, *, app_first: bool) -> None:
         """Lock the two sides of a conversation in the wrong order; who looks for a deadlock first is its victim."""
@@ -183,6 +185,7 @@ def run(rounds: int, seed: int, folder: Path) -> None:
         prepared(folder, f"postgres://postgres@{HOST}:{own.port}/postgres"),
         gunicorn(folder, workers=4) as server,
     ):
+        tell(f"seed {seed}")
         attack = Attack(own, disk, Site.made(server.port, USERS), server, Ledger())
         for number in range(rounds):
             go = partial(suffer, attack, seed=seed + number)

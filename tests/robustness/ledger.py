@@ -129,7 +129,11 @@ class Ledger:
 
     def until(self, condition: Callable[[], object]) -> None:
         """Wait until a condition comes true while clients send; what is wrong ends it."""
-        wait_until(lambda: self.wrong or condition())
+        try:
+            wait_until(lambda: self.wrong or condition())
+        except pytest.fail.Exception as failed:
+            numbers = f"{self.acknowledged} acknowledged, {self.refused} refused, {self.broken} answers never came"
+            pytest.fail(f"{failed}: {numbers}")
         self.fail_if_wrong()
 
     def until_acknowledged(self, more: int) -> None:

@@ -82,6 +82,7 @@ class Attack:
 
 @contextmanager
 def attacked(folder: Path, files: Path, seed: int, **environment: Any) -> Iterator[Attack]:
+    tell(f"seed {seed}")
     with prepared(folder, url_of("PostgreSQL")), gunicorn(folder, workers=4, **environment) as server:
         yield Attack(Site.made(server.port, USERS), Ledger(), files, seed)
 
@@ -103,11 +104,15 @@ def attack_s3(folder: Path, seed: int, *, long: bool) -> None:
 
             def stop(until: Callable[[], None]) -> None:
                 server.stop()
-                until()
-                server.go_on()
+                try:
+                    until()
+                finally:
+                    server.go_on()
 
             if long:
-                attack.suffer("S3 is stopped until clients are told so", partial(stop, attack.until_refused))
+                attack.suffer(
+                    "S3 is stopped until clients are told so", partial(stop, partial(attack.until_refused, 1))
+                )
             attack.suffer("S3 is stopped for a moment", partial(stop, attack.until_stalled), refuses=False)
             attack.suffer("S3 is killed", kill)
 
