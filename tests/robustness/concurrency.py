@@ -43,7 +43,7 @@ class Busy(Client):
         for _ in range(actions):
             pairs = [(own[number], popular), (one, other), (other, one)]
             sender, recipient = self.chance.choice([*pairs, pairs[1 + number % 2]])
-            (action,) = self.chance.choices([self.write, self.view, self.delete], [6, 2, 2])
+            (action,) = self.chance.choices([self.write, self.view, self.delete], [5, 4, 2])
             action(sender, recipient)
             if self.ledger.wrong:
                 break
@@ -68,14 +68,14 @@ class Busy(Client):
         return plan
 
     def view(self, sender: int, recipient: int) -> None:
-        mark = self.chance.randrange(2)
+        mark = int(self.chance.random() < 0.8)
         asked: list[tuple[str, dict[str, Any]]] = [
             ("list", {"guid": recipient, "to": sender, "markallread": mark}),
             ("new", {"to": recipient, "from": sender, "markallread": mark}),
             ("recent", {"guid": recipient}),
             ("unread", {"guid": recipient}),
         ]
-        path, parameters = self.chance.choice(asked)
+        ((path, parameters),) = self.chance.choices(asked, [3, 3, 1, 1])
         self.expect(path, parameters)
 
     def delete(self, sender: int, recipient: int) -> None:
