@@ -65,6 +65,7 @@ def accepted(upload: "File[Any]") -> Iterator[Accepted]:
         raise AttachmentRefused(_("the attachment's file name is too long"))
     if upload.size > conf.ATTACHMENT_MAX_SIZE:
         raise AttachmentTooLarge
+    upload.seek(0)  # if it has been lost on its way, this says so
     kind = BY_EXTENSION[extension]
     with spool() as cleaned:
         try:

@@ -24,7 +24,7 @@ from rest_framework.request import Request
 
 from ossn_messaging.attachments import clean_name
 from ossn_messaging.exceptions import LengthRequired, RequestTooLarge
-from ossn_messaging.uploads import SPOOL_SIZE, LimitedUploadHandler, max_body_size, spool, write
+from ossn_messaging.uploads import SPOOL_SIZE, LimitedUploadHandler, max_body_size, spool, written
 
 Context = Mapping[str, Any]
 
@@ -50,18 +50,19 @@ def take_chunked(request: HttpRequest) -> IO[bytes] | None:
         return None
     if not request.META.get("wsgi.input_terminated"):
         raise LengthRequired
-    max_size = max_body_size()
+    room = left = max_body_size() + 1
     body = spool()
     try:
-        while chunk := _read_chunk(request, min(SPOOL_SIZE, max_size + 1 - body.tell())):
-            write(body, chunk)
-        if body.tell() > max_size:
+        while chunk := _read_chunk(request, min(SPOOL_SIZE, left)):
+            left -= len(chunk)
+            body = written(body, chunk)
+        if not left:
             raise RequestTooLarge
+        body.seek(0)
     except BaseException:
         body.close()
         raise
-    request.META["CONTENT_LENGTH"] = str(body.tell())
-    body.seek(0)
+    request.META["CONTENT_LENGTH"] = str(room - left)
     request._stream = cast("Any", body)
     return body
 

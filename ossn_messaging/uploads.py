@@ -1,6 +1,7 @@
 """How the files of a request are received: under their limit while they arrive, and on a disk without a name."""
 
 import tempfile
+from io import BytesIO
 from typing import IO, Any
 
 from django.conf import settings
@@ -21,12 +22,33 @@ def spool() -> IO[bytes]:
     return tempfile.SpooledTemporaryFile(max_size=SPOOL_SIZE, dir=settings.FILE_UPLOAD_TEMP_DIR)
 
 
-def write(file: IO[bytes], data: bytes) -> None:
-    """Write to a temporary file; raises ``StoreFailed`` where the disk fails."""
+class LostFile(BytesIO):
+    """What is left of an upload when the disk fails on which it waits: whoever wants to read it is told.
+
+    Its rest is received all the same. A client that is still sending can't hear the answer.
+    """
+
+    def __init__(self, failure: StoreFailed) -> None:
+        super().__init__()
+        self.failure = failure
+
+    def write(self, data: Any, /) -> int:
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        raise self.failure
+
+
+def written(file: IO[bytes], data: bytes) -> IO[bytes]:
+    """Write to a temporary file and return it, or where the disk fails what is left of it."""
     try:
         file.write(data)
     except OSError as error:
-        raise StoreFailed from error
+        file.close()
+        failure = StoreFailed()
+        failure.__cause__ = error
+        return LostFile(failure)
+    return file
 
 
 def max_body_size() -> int:
@@ -66,7 +88,7 @@ class LimitedUploadHandler(FileUploadHandler):
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         kept = raw_data[: self.room]
-        write(self.file, kept)
+        self.file = written(self.file, kept)
         self.size += len(kept)
         self.room -= len(kept)
         self.stopped = self.is_long and not self.room

@@ -167,6 +167,38 @@ def test_the_disk_is_full_on_which_a_body_in_chunks_waits(api: API, settings: Se
     api.read(api.client.generic("POST", SEND, b"-", MULTIPART_CONTENT, **environ), 503)
 
 
+def send_while_no_upload_can_wait(api: API, settings: Settings, folder: Path, **changes: Any) -> tuple[Any, int]:
+    """Send a large file, and return the response and how many bytes of it were not read."""
+    settings.FILE_UPLOAD_TEMP_DIR = folder / "gone"
+    chunked: dict[str, Any] = changes.pop("chunked", {})
+    body = encode_multipart(BOUNDARY, api.fields(attachment=large(), **changes))
+    stream = io.BytesIO(body)
+    environ = {"CONTENT_LENGTH": str(len(body)), **chunked, "wsgi.input": stream}
+    return api.client.generic("POST", SEND, b"-", MULTIPART_CONTENT, **environ), len(stream.read())
+
+
+CHUNKED = {"wsgi.input_terminated": True, "CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}
+
+
+@pytest.mark.parametrize("chunked", [{}, CHUNKED], ids=["whole", "in chunks"])
+def test_a_client_can_hear_that_the_disk_for_uploads_fails(
+    api: API, settings: Settings, tmp_path: Path, chunked: dict[str, Any]
+) -> None:
+    """It must have been read to its end: a server that hangs up on who is still sending takes the answer along."""
+    response, left = send_while_no_upload_can_wait(api, settings, tmp_path, chunked=chunked)
+    assert api.read(response, 503)["code"] == "200"
+    assert left == 0
+    assert nothing_was_sent()
+
+
+def test_the_order_of_checks_holds_when_the_disk_for_uploads_fails(
+    api: API, settings: Settings, tmp_path: Path
+) -> None:
+    for changes, code in (({"api_key_token": "wrong"}, "106"), ({"message": " "}, "106"), ({"to": "999"}, "103")):
+        response, _left = send_while_no_upload_can_wait(api, settings, tmp_path, **changes)
+        assert api.read(response)["code"] == code
+
+
 @pytest.fixture
 def uploads(settings: Settings, tmp_path: Path) -> Path:
     """Where a file waits while it arrives."""

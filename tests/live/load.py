@@ -35,23 +35,30 @@ def post(path: str, **parameters: object) -> bytes:
 class Answer:
     status: int
     body: bytes
-    """Its first mebibyte at most."""
+    """Its first mebibyte at most, unless the connection keeps more."""
 
 
 class Connection:
-    """A connection that stays open from one request to the next, unless the server says that it ends."""
+    """A connection that stays open from one request to the next, unless the server says that it ends.
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    Of each body it keeps so many bytes, or few more.
+    """
+
+    def __init__(self, port: int, keep: int = CHUNK) -> None:
+        self.port, self.keep = port, keep
         self.buffer = bytearray(CHUNK)
         self._open()
 
     def _open(self) -> None:
+        self.is_over = False
         self.socket = socket.create_connection((HOST, self.port), timeout=SECONDS)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def ask(self, request: bytes) -> Answer:
         """Send a request and return the answer; raises ``OSError`` where none comes, whole and with its length."""
+        if self.is_over:
+            self.close()
+            self._open()
         self.socket.sendall(request)
         received = b""
         while (end := received.find(b"\r\n\r\n")) < 0:
@@ -61,11 +68,9 @@ class Connection:
         while left:
             chunk = self._receive()
             left -= len(chunk)
-            if len(body) < CHUNK:
+            if len(body) < self.keep:
                 body += chunk
-        if b"connection: close" in head:
-            self.close()
-            self._open()
+        self.is_over = b"connection: close" in head
         return Answer(int(head[9:12]), body)
 
     def _receive(self) -> bytes:

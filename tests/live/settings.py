@@ -1,7 +1,8 @@
 """A site as its owner deploys it: what ``startproject`` makes, with the app, under a server, with lasting connections.
 
 The environment says the rest: DATABASE_URL the server of the database, DATA_DIR where the files are, DATABASE_NAME the
-database once it is there, and OSSN_MESSAGING and STORAGE in JSON what differs from the app's defaults.
+database once it is there, FILE_UPLOAD_TEMP_DIR where uploads wait, and OSSN_MESSAGING and STORAGE in JSON what differs
+from the app's defaults.
 """
 
 from pathlib import Path
@@ -78,5 +79,6 @@ STORAGES = {
         },
     ),
 }
+FILE_UPLOAD_TEMP_DIR = env.str("FILE_UPLOAD_TEMP_DIR", default=None)
 
 OSSN_MESSAGING = env.json("OSSN_MESSAGING", default={})
