@@ -47,8 +47,11 @@ class Statement(Generic[Row]):
         compiler.connection = connection
         compiler.execute_sql = lambda *args, **options: [rows]
         compiler.get_converters = lambda expressions: self.converters
-        queryset = self.queryset.all()
-        queryset.query.get_compiler = lambda using: compiler  # type: ignore[method-assign,assignment,misc]
+        query = copy(self.queryset.query)
+        query.get_compiler = lambda using: compiler  # type: ignore[method-assign,assignment,misc]
+        # A clone by Django's own ways took a fifth of all this.
+        queryset = object.__new__(type(self.queryset))
+        queryset.__dict__ |= self.queryset.__dict__ | {"_query": query}
         return list(queryset)
 
 

@@ -57,15 +57,20 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         side.user, side.other = user, other  # type: ignore[assignment]
         return side
 
-    def recent(self, user: AbstractBaseUser, number: int = 1, *, size: int | None = None) -> "list[Conversation]":
-        """Return a page, counted from 1, of ``of()``, each with its ``newest_message``."""
+    def recent(
+        self, user: AbstractBaseUser, number: int = 1, *, size: int | None = None, with_others: bool = True
+    ) -> "list[Conversation]":
+        """Return a page, counted from 1, of ``of()``, each with its ``newest_message``.
+
+        ``with_others`` may spare the users on the other sides, where their ids are enough.
+        """
         size = size or conf.PAGE_SIZE
         using, skip = self._current().db, (max(number, 1) - 1) * size
         if skip:  # what belongs to a conversation would be looked up for all that are skipped
             skipped = self.of(user).values_list("pk", flat=True)[skip : skip + size]
             page = list(self.of(user).filter(pk__in=list(skipped))._with_newest())
         else:
-            page = find_recent(using, user.pk, size=size)
+            page = find_recent(using, user.pk, size=size, with_others=with_others)
         ids = [side.newest_id for side in page if side.newest_id]
         found = {message.pk: message for message in (find_messages(using, *ids) if ids else ())}
         for side in page:
@@ -191,10 +196,12 @@ def count_unread(using: str, user_id: int) -> "models.QuerySet[Conversation, tup
 
 
 @Compiled
-def find_recent(using: str, user_id: int, *, size: int) -> "models.QuerySet[Conversation]":
+def find_recent(using: str, user_id: int, *, size: int, with_others: bool) -> "models.QuerySet[Conversation]":
     from ossn_messaging.models import Conversation
 
-    sides = Conversation.objects.using(using)._of(user_id).select_related("other")
+    sides = Conversation.objects.using(using)._of(user_id)
+    if with_others:
+        sides = sides.select_related("other")
     return sides.order_by("-active_at", "-other_id")._with_newest()[:size]
 
 

@@ -25,10 +25,14 @@ def site_root(request: HttpRequest) -> str:
     """Return the site's absolute root, ending in ``/``: ``SITE_URL``, else where the request came to."""
     if conf.SITE_URL:
         return conf.SITE_URL.rstrip("/") + "/"
-    try:
-        return f"{request.scheme}://{request.get_host()}{get_script_prefix()}"
-    except DisallowedHost:
-        return get_script_prefix()
+    root: str | None = getattr(request, "_ossn_messaging_root", None)
+    if root is None:
+        try:
+            root = f"{request.scheme}://{request.get_host()}{get_script_prefix()}"
+        except DisallowedHost:
+            root = get_script_prefix()
+        request._ossn_messaging_root = root  # type: ignore[attr-defined]
+    return root
 
 
 def site_name(request: HttpRequest) -> str:

@@ -190,8 +190,11 @@ class MessageRecent(Reading):
 
     def post(self, request: Request) -> Response:
         (reader,) = self.find_users()
-        page = Conversation.objects.recent(reader, self.page_number)
-        users = self.shown(request, reader, *(side.other for side in page))
+        page = Conversation.objects.recent(reader, self.page_number, with_others=self.version == 1)
+        if self.version == 1:
+            users = self.shown(request, reader, *(side.other for side in page))
+        else:
+            users = {user_id: user_id for user_id in (reader.pk, *(side.other_id for side in page))}
         payload = {
             "list": [
                 self.listed(request, message, reader.pk, users) | {"answered": int(message.recipient_id == reader.pk)}
