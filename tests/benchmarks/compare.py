@@ -96,21 +96,23 @@ class Site:
     def load(self, requests: list[bytes], expected: bytes = EXPECTED, port: int | None = None) -> Rate:
         return lambda seconds: answered(port or self.port, requests, expected, clients=CLIENTS, seconds=seconds)
 
-    def sends(self, name: str, attachment: Callable[[], Any] = lambda: None, number: int = 3000) -> Comparison:
+    def sends(
+        self, name: str, attachment: Callable[[], Any] = lambda: None, number: int = 3000, bare: str = "send"
+    ) -> Comparison:
         chance = random.Random(1)
         pairs = [chance.sample(self.people, 2) for _ in range(number)]
 
         def requests(path: str) -> list[bytes]:
             return [
                 post(
-                    f"{path}/send",
+                    path,
                     **{"api_key_token": self.key, "from": sender, "to": recipient, "message": TEXT},
                     **({"attachment": file} if (file := attachment()) else {}),
                 )
                 for sender, recipient in pairs
             ]
 
-        return Comparison(name, self.load(requests(API)), self.load(requests(BARE), b'"id"'))
+        return Comparison(name, self.load(requests(f"{API}/send")), self.load(requests(f"{BARE}/{bare}"), b'"id"'))
 
     def reads(self, name: str, own: str, bare: str, expected: bytes) -> Comparison:
         def requests(path: str) -> list[bytes]:
@@ -118,11 +120,11 @@ class Site:
 
         return Comparison(name, self.load(requests(f"{API}/{own}")), self.load(requests(f"{BARE}/{bare}"), expected))
 
-    def photo(self) -> Comparison:
-        from tests.files import landscape, picture
+    def photo(self, *, turned: bool) -> Comparison:
+        from tests.files import exif, landscape, picture
 
-        content = picture("JPEG", landscape(PHOTO), quality=85)
-        own = self.sends("send a JPEG of 12 megapixels: Pillow alone", lambda: named("photo.jpg", content), CLIENTS).own
+        content = picture("JPEG", landscape(PHOTO), quality=85, **({"exif": exif(6)} if turned else {}))
+        own = self.sends("", lambda: named("photo.jpg", content), CLIENTS).own
         pool = self.servers.enter_context(ProcessPoolExecutor(CORES))
 
         def reference(seconds: float) -> float:
@@ -130,7 +132,8 @@ class Site:
             counts = pool.map(partial(pillow, content), [seconds] * CORES)
             return sum(counts) / (time.perf_counter() - start)
 
-        return Comparison("send a JPEG of 12 megapixels", own, reference)
+        name = "send a JPEG of 12 megapixels"
+        return Comparison(f"{name} that is turned" if turned else name, own, reference)
 
     def downloads(self) -> Iterator[Comparison]:
         """Compare nginx that serves a file with the app that gives it out: by nginx, and by itself."""
@@ -180,17 +183,17 @@ class Site:
 
     def comparisons(self) -> Iterator[Comparison]:
         yield self.sends("send a text")
-        yield self.sends("send a PDF of 200 kB", lambda: named("letter.pdf", self.pdf), 40 * CLIENTS)
-        yield self.photo()
+        pdf = letter(PDF_SIZE)
+        yield self.sends("send a PDF of 200 kB", lambda: named("letter.pdf", pdf), 40 * CLIENTS)
+        name = "send a PDF of 200 kB, which both keep"
+        yield self.sends(name, lambda: named("letter.pdf", pdf), 40 * CLIENTS, "keep")
+        yield self.photo(turned=False)
+        yield self.photo(turned=True)
         yield self.reads("list", "list", "messages", b'"list"')
         yield self.reads("recent", "recent", "recent", b'"list"')
         yield self.reads("unread", "unread", "unread", b'"messages"')
         yield from self.downloads()
         yield self.admin()
-
-    @property
-    def pdf(self) -> bytes:
-        return letter(PDF_SIZE)
 
 
 def main() -> None:
