@@ -1,9 +1,9 @@
 """What the app is compared with: the least that a Django view can do for the same request."""
 
+from typing import Any
 from uuid import uuid4
 
-from django.conf import settings
-from django.core.files.storage import FileSystemStorage
+from django.core.files.storage import default_storage
 from django.db.models import Count, Sum
 from django.http import HttpRequest, JsonResponse
 from django.urls import path
@@ -27,8 +27,8 @@ def send(request: HttpRequest) -> JsonResponse:
 @csrf_exempt
 def keep(request: HttpRequest) -> JsonResponse:
     """Do the same, and keep the file as Django does: neither judged nor hashed, and not yet on the disk for certain."""
-    settings.DATA_DIR.joinpath("kept").mkdir(exist_ok=True)
-    FileSystemStorage(settings.DATA_DIR / "kept").save(f"{uuid4()}.pdf", request.FILES["attachment"])
+    file: Any = request.FILES["attachment"]
+    default_storage.save(f"{uuid4()}.pdf", file)
     return send(request)
 
 

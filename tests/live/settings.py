@@ -18,6 +18,7 @@ ALLOWED_HOSTS = ["127.0.0.1", "testserver"]
 ROOT_URLCONF = "tests.live.urls"
 USE_TZ = True
 STATIC_URL = "static/"
+MEDIA_ROOT = DATA_DIR / "media"
 
 INSTALLED_APPS = [
     "django.contrib.admin",
