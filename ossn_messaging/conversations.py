@@ -44,7 +44,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
     def of(self, user: AbstractBaseUser) -> Self:
         """The user's conversations that have messages, with their ``other``; the one with the newest message first."""
-        return self._current()._of(user.pk).select_related("other").order_by("-active_at", "-other_id")
+        return self._current()._of(user.pk).select_related("other")
 
     def count_of(self, user: AbstractBaseUser) -> int:
         """Return how many conversations ``of()`` would find."""
@@ -52,10 +52,13 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
     def between(self, user: AbstractBaseUser, other: AbstractBaseUser) -> "Conversation":
         """Return the user's side of what there is between them and the other; not saved, where there is nothing."""
-        found = find_side(self._current().db, user.pk, other.pk)
-        side = found[0] if found else self.model(user_id=user.pk, other_id=other.pk)
+        side = self.between_ids(user.pk, other.pk) or self.model(user_id=user.pk, other_id=other.pk)
         side.user, side.other = user, other  # type: ignore[assignment]
         return side
+
+    def between_ids(self, user_id: int, other_id: int) -> "Conversation | None":
+        """Return the side of ``user_id`` with its two users, in one query; ``None`` where there is nothing."""
+        return next(iter(find_side(self._current().db, user_id, other_id)), None)
 
     def recent(
         self, user: AbstractBaseUser, number: int = 1, *, size: int | None = None, with_others: bool = True
@@ -64,18 +67,25 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
         ``with_others`` may spare the users on the other sides, where their ids are enough.
         """
+        return self.recent_of_id(user.pk, number, size=size, with_others=with_others)
+
+    def recent_of_id(
+        self, user_id: int, number: int, *, size: int | None = None, with_others: bool
+    ) -> "list[Conversation]":
+        """Do what ``recent()`` says of a user who need not be known: on the first page each has its ``user``."""
         size = size or conf.PAGE_SIZE
         using, skip = self._current().db, (max(number, 1) - 1) * size
         if skip:  # what belongs to a conversation would be looked up for all that are skipped
-            skipped = self.of(user).values_list("pk", flat=True)[skip : skip + size]
-            page = list(self.of(user).filter(pk__in=list(skipped))._with_newest())
+            sides = self._current()._of(user_id)
+            skipped = sides.values_list("pk", flat=True)[skip : skip + size]
+            page = list(sides.filter(pk__in=list(skipped)).select_related("user", "other")._with_newest())
         else:
-            page = find_recent(using, user.pk, size=size, with_others=with_others)
+            page = find_recent(using, user_id, size=size, with_others=with_others)
         ids = [side.newest_id for side in page if side.newest_id]
         found = {message.pk: message for message in (find_messages(using, *ids) if ids else ())}
         for side in page:
             message = found.get(side.newest_id or 0)
-            if message is not None and message.is_visible_to(user):
+            if message is not None and message.is_visible_to(side.user):
                 (side.newest_message,) = side.told([message])
             else:  # it was deleted a moment ago
                 side.newest_message = next(iter(side.page(size=1)), None)
@@ -108,7 +118,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         return before - held.unread
 
     def _of(self, user_id: int) -> Self:
-        return self.filter(user_id=user_id, active_at__isnull=False)
+        return self.filter(user_id=user_id, active_at__isnull=False).order_by("-active_at", "-other_id")
 
     def _current(self) -> Self:
         current = self.all()
@@ -184,7 +194,8 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 def find_side(using: str, user_id: int, other_id: int) -> "models.QuerySet[Conversation]":
     from ossn_messaging.models import Conversation
 
-    return Conversation.objects.using(using)._with_seen().filter(user_id=user_id, other_id=other_id)
+    sides = Conversation.objects.using(using)._with_seen().select_related("user", "other")
+    return sides.filter(user_id=user_id, other_id=other_id)
 
 
 @Compiled
@@ -199,17 +210,17 @@ def count_unread(using: str, user_id: int) -> "models.QuerySet[Conversation, tup
 def find_recent(using: str, user_id: int, *, size: int, with_others: bool) -> "models.QuerySet[Conversation]":
     from ossn_messaging.models import Conversation
 
-    sides = Conversation.objects.using(using)._of(user_id)
-    if with_others:
-        sides = sides.select_related("other")
-    return sides.order_by("-active_at", "-other_id")._with_newest()[:size]
+    sides = Conversation.objects.using(using)._of(user_id)._with_newest()
+    counted = sides.order_by().values("user_id").annotate(Count("pk")).values("pk__count")
+    sides = sides.annotate(of_all=Subquery(counted))  # type: ignore[no-redef]
+    return sides.select_related("user", *(["other"] if with_others else []))[:size]
 
 
 @Compiled
 def count_conversations(using: str, user_id: int) -> "models.QuerySet[Conversation, int]":
     from ossn_messaging.models import Conversation
 
-    sides = Conversation.objects.using(using)._of(user_id).values("user_id")
+    sides = Conversation.objects.using(using)._of(user_id).order_by().values("user_id")
     return sides.annotate(Count("pk")).values_list("pk__count", flat=True)
 
 

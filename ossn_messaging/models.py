@@ -181,6 +181,8 @@ class Conversation(models.Model):
     seen_up_to: int | None = None
     """The position up to which the other has viewed what the user sent; ``None`` until it is asked for."""
     newest_id: int | None = None
+    of_all: int | None = None
+    """Of how many conversations of the user this is one, where it was asked for with them."""
     newest_message: Message | None = None
     """What ``Conversation.objects.recent()`` has found."""
 

@@ -14,7 +14,7 @@ MAX_UNPACKED = 8 * 1024 * 1024
 
 
 class HurriedFile:
-    """Can't be read any more when too much time went by."""
+    """Can't be read any more when too much time went by; pypdf, which reads byte by byte, asks no more of a file."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.read_file, self.seek, self.tell = file.read, file.seek, file.tell

@@ -33,9 +33,19 @@ def find_reader(user_id: str, *other_ids: str) -> list[AbstractBaseUser]:
         users = _find(user_id, *other_ids)
     except UserNotFound as error:
         raise ReaderNotFound from error
-    if not users[0].is_active:
-        raise ReaderNotFound
+    check_reader(users[0])
     return users
+
+
+def check_reader(user: AbstractBaseUser) -> None:
+    """Raise ``ReaderNotFound`` where a user may not be read for."""
+    if not user.is_active:
+        raise ReaderNotFound
+
+
+def all_are_found() -> bool:
+    """Whether the user model's manager finds every user, so that those found by other ways need no second look."""
+    return type(get_user_model()._default_manager).get_queryset is models.Manager.get_queryset
 
 
 def _digits(user_id: str) -> str:
@@ -48,8 +58,7 @@ def _find(*user_ids: str) -> list[AbstractBaseUser]:
     if len(numbers) < len(user_ids):
         raise UserNotFound
     manager = get_user_model()._default_manager
-    is_plain = type(manager).get_queryset is models.Manager.get_queryset
-    users = find_ids(manager.db, *numbers) if is_plain else manager.filter(pk__in=numbers)
+    users = find_ids(manager.db, *numbers) if all_are_found() else manager.filter(pk__in=numbers)
     found = {user.pk: user for user in users}
     try:
         return [found[number] for number in numbers]

@@ -38,7 +38,7 @@ from ossn_messaging.serializers import (
     user_object,
 )
 from ossn_messaging.throttles import KeyThrottle
-from ossn_messaging.users import as_number, find_pair
+from ossn_messaging.users import all_are_found, as_number, find_pair
 
 MAX_PAGE = 10**9
 """No user has so many, and every database can count to where it is."""
@@ -129,6 +129,19 @@ class Reading(Endpoint):
     def marks_read(self) -> bool:
         return self.parameter("markallread").strip().lower() in ("1", "true")
 
+    def find_side(self, other: str) -> Conversation:
+        """Return the reader's side of what there is between them and whom the parameter ``other`` names.
+
+        In one query where there is anything; else it raises as ``find_users`` does.
+        """
+        reader_id, other_id = as_number(self.parameter(self.user_parameter)), as_number(self.parameter(other))
+        if reader_id and other_id and all_are_found():
+            side = Conversation.objects.between_ids(reader_id, other_id)
+            if side:
+                self.check_reader(side.user)
+                return side
+        return Conversation.objects.between(*self.find_users(other))
+
     def shown(self, request: Request, *users: AbstractBaseUser) -> dict[int, Any]:
         """Return what stands for each of these users in a message."""
         return {user.pk: user_object(request, user) if self.version == 1 else user.pk for user in users}
@@ -149,8 +162,9 @@ class MessageList(Reading):
     icons = ("smaller",)
 
     def post(self, request: Request) -> Response:
-        reader, other = self.find_users("to")
-        side, users = Conversation.objects.between(reader, other), self.shown(request, reader, other)
+        side = self.find_side("to")
+        reader, other = side.user, side.other
+        users = self.shown(request, reader, other)
         page = side.page(self.page_number, before=as_number(self.parameter("before")))
         payload = {
             "list": [self.listed(request, message, reader.pk, users) for message in reversed(page)] or False,
@@ -171,8 +185,9 @@ class MessageNew(Reading):
     user_parameter = "to"
 
     def post(self, request: Request) -> Response:
-        reader, other = self.find_users("from")
-        side, users = Conversation.objects.between(reader, other), self.shown(request, reader, other)
+        side = self.find_side("from")
+        reader, other = side.user, side.other
+        users = self.shown(request, reader, other)
         page = side.unread_page(self.page_number)
         payload = {
             "list": [new_object(request, message, reader.pk, users) for message in page] or False,
@@ -189,8 +204,7 @@ class MessageRecent(Reading):
     """The newest message of each of the user's conversations."""
 
     def post(self, request: Request) -> Response:
-        (reader,) = self.find_users()
-        page = Conversation.objects.recent(reader, self.page_number, with_others=self.version == 1)
+        reader, page = self.find_page()
         if self.version == 1:
             users = self.shown(request, reader, *(side.other for side in page))
         else:
@@ -203,11 +217,23 @@ class MessageRecent(Reading):
             ]
             or False,
             "offset": self.parameter("offset") or 1,
-            "count": Conversation.objects.count_of(reader),
+            "count": (page and page[0].of_all) or Conversation.objects.count_of(reader),
         }
         return success(request, payload)
 
     get = post
+
+    def find_page(self) -> tuple[AbstractBaseUser, list[Conversation]]:
+        """Return the reader and the page of their conversations, in one query where there are any."""
+        page, reader_id = [], as_number(self.parameter(self.user_parameter))
+        if reader_id and all_are_found():
+            with_others = self.version == 1
+            page = Conversation.objects.recent_of_id(reader_id, self.page_number, with_others=with_others)
+        if page:
+            self.check_reader(page[0].user)
+            return page[0].user, page
+        (reader,) = self.find_users()
+        return reader, [] if all_are_found() else Conversation.objects.recent(reader, self.page_number)
 
 
 class MessageUnread(Reading):

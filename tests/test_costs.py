@@ -16,19 +16,19 @@ from tests.test_messages import send
 Fill = Callable[[int], list[Message]]
 
 KEY, USERS, SIDE, PAGE = 1, 1, 1, 1
-"""The queries that look for the key, the users, the kept counts, and the messages with their files."""
+"""The queries that look for the key, the user, the kept counts (with the users), and the messages with their files."""
 BEGIN, HOLD, MARK = 1, 1, 2
 """Those that begin a transaction with its end, lock a row, and mark what is viewed."""
 COSTS = {
-    "v2.0/message/list": KEY + USERS + SIDE + PAGE,
-    "v1.0/message_list": KEY + USERS + SIDE + PAGE,
-    "v2.0/message/list, offset": KEY + USERS + SIDE + PAGE,
-    "v2.0/message/list, before": KEY + USERS + SIDE + 1 + PAGE,
-    "v2.0/message/list, markallread": KEY + USERS + SIDE + PAGE + BEGIN + HOLD + MARK,
-    "v2.0/message/new": KEY + USERS + SIDE + PAGE,
-    "v2.0/message/new, markallread": KEY + USERS + SIDE + PAGE + BEGIN + HOLD + MARK,
-    "v2.0/message/recent": KEY + USERS + SIDE + PAGE + 1,
-    "v1.0/message_recent": KEY + USERS + SIDE + PAGE + 1,
+    "v2.0/message/list": KEY + SIDE + PAGE,
+    "v1.0/message_list": KEY + SIDE + PAGE,
+    "v2.0/message/list, offset": KEY + SIDE + PAGE,
+    "v2.0/message/list, before": KEY + SIDE + 1 + PAGE,
+    "v2.0/message/list, markallread": KEY + SIDE + PAGE + BEGIN + HOLD + MARK,
+    "v2.0/message/new": KEY + SIDE + PAGE,
+    "v2.0/message/new, markallread": KEY + SIDE + PAGE + BEGIN + HOLD + MARK,
+    "v2.0/message/recent": KEY + SIDE + PAGE,
+    "v1.0/message_recent": KEY + SIDE + PAGE,
     "v2.0/message/unread": KEY + USERS + SIDE,
 }
 
