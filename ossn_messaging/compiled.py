@@ -16,7 +16,7 @@ Row = TypeVar("Row")
 
 
 class Parameter(Expression):
-    """Stands in a query for a number or a text that each execution has another of."""
+    """Stands in a query for a value that each execution has another of."""
 
     def __init__(self, index: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Statement(Generic[Row]):
     params: tuple[Any, ...]
     converters: Any
 
-    def execute(self, using: str, values: tuple[int | str, ...]) -> list[Row]:
+    def execute(self, using: str, values: tuple[Any, ...]) -> list[Row]:
         """Let Django make of the rows what it does of any other's, without what it would find out again."""
         params = [values[param.index] if isinstance(param, Parameter) else param for param in self.params]
         connection = connections[using]
@@ -65,8 +65,8 @@ class Compiled(Generic[Row]):
         self.build = build
         self.statements: dict[Hashable, Statement[Row]] = {}
 
-    def __call__(self, using: str, *values: int | str, **shape: Hashable) -> list[Row]:
-        """Return what the queryset finds with these values, which go to the database as they are."""
+    def __call__(self, using: str, *values: Any, **shape: Hashable) -> list[Row]:
+        """Return what the queryset finds with these values, which are as the database's driver takes them."""
         key = (using, len(values), *shape.values())
         statement = self.statements.get(key)
         if statement is None:

@@ -4,10 +4,10 @@ import hashlib
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import models, router, transaction
+from django.db import connections, models, router, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
@@ -46,8 +46,11 @@ def digest_of(key: str) -> str:
 class APIKeyQuerySet(models.QuerySet["APIKey"]):
     def live(self) -> Self:
         """Those that are neither revoked nor expired."""
-        now = timezone.now()
-        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
+        return self.live_at(timezone.now())
+
+    def live_at(self, time: Any) -> Self:
+        """Those that are not revoked, and not expired at a time: a ``datetime``, or what stands for one in a query."""
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=time), revoked_at=None)
 
     def revoke(self) -> int:
         """End those that have not ended, and return how many."""
@@ -140,8 +143,9 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
         might not know yet that a key was revoked.
         """
         digest, using = digest_of(key), self._writer()
-        api_key = next(iter(find_digest(using, digest)), None)
-        if api_key is None or not constant_time_compare(api_key.digest, digest) or not api_key.is_live:
+        now = self.model._meta.get_field("expires_at").get_db_prep_value(timezone.now(), connections[using])
+        api_key = next(iter(find_live(using, digest, now)), None)
+        if api_key is None or not constant_time_compare(api_key.digest, digest):
             return None
         if api_key.last_used_at is None or api_key.last_used_at <= timezone.now() - USE_INTERVAL:
             self.using(using).filter(pk=api_key.pk).note_use()
@@ -149,8 +153,8 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
 
 
 @Compiled
-def find_digest(using: str, digest: str) -> "models.QuerySet[APIKey]":
+def find_live(using: str, digest: str, now: datetime) -> "APIKeyQuerySet":
     from ossn_messaging.models import APIKey
 
-    keys: models.QuerySet[APIKey] = APIKey.objects.using(using)
-    return keys.filter(digest=digest)
+    keys: APIKeyQuerySet = APIKey.objects.using(using)
+    return keys.live_at(now).filter(digest=digest)

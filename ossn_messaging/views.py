@@ -208,7 +208,7 @@ class MessageRecent(Reading):
         if self.version == 1:
             users = self.shown(request, reader, *(side.other for side in page))
         else:
-            users = {user_id: user_id for user_id in (reader.pk, *(side.other_id for side in page))}
+            users = {user_id: user_id for side in page for user_id in (side.user_id, side.other_id)}
         payload = {
             "list": [
                 self.listed(request, message, reader.pk, users) | {"answered": int(message.recipient_id == reader.pk)}
