@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models, transaction
-from django.db.models.deletion import CASCADE, Collector
+from django.db.models.deletion import CASCADE, PROTECT, RESTRICT, Collector, get_candidate_relations_to_delete
 from django.utils import timezone
 
 from ossn_messaging.signals import message_deleted
@@ -121,38 +121,67 @@ CHUNK = 1000
 def with_user(collector: Any, field: Any, messages: Any, using: str) -> None:
     """Delete messages with their user, as ``CASCADE`` does, but however many there are; an ``on_delete`` of Django.
 
-    The page of the admin that asks before lists the first of them alone.
+    The page of the admin that asks before lists the first of them alone. Where a model of the site may refuse that
+    messages go, all of them are asked about before anything is deleted.
     """
+    if _may_be_kept(messages.model, set()):
+        CASCADE(collector, field, messages, using)
+        return
     if hasattr(collector, "nested"):  # the admin's, which need not be installed
         CASCADE(collector, field, messages[:CHUNK], using)
-    else:
-        collector.fast_deletes.append(MessagesOfUser(messages))
+        return
+    of_users = next((rows for rows in collector.fast_deletes if isinstance(rows, MessagesOfUser)), None)
+    if of_users is None:
+        of_users = MessagesOfUser(messages.model)
+        collector.fast_deletes.append(of_users)
+    of_users.querysets.append(messages.order_by("pk"))
 
 
 with_user.lazy_sub_objs = True  # type: ignore[attr-defined]
 
 
+def _may_be_kept(model: type[models.Model], seen: set[type[models.Model]]) -> bool:
+    """Whether there are models whose rows may protect those of ``model``, or what goes with them."""
+    seen.add(model)
+    for relation in get_candidate_relations_to_delete(model._meta):
+        if relation.on_delete in (PROTECT, RESTRICT):
+            return True
+        if relation.on_delete is CASCADE and relation.related_model not in seen:
+            if _may_be_kept(relation.related_model, seen):
+                return True
+    return False
+
+
 class MessagesOfUser:
     """Stands among the querysets that Django's ``Collector`` deletes without a look at their rows."""
 
-    def __init__(self, messages: "models.QuerySet[Message]") -> None:
-        self.messages = messages.order_by("pk")
-        self.model = messages.model
+    def __init__(self, model: "type[Message]") -> None:
+        self.model = model
+        self.querysets: list[models.QuerySet[Message]] = []
         self.files = spool()
         """The names of their files, a line each."""
         weakref.finalize(self, self.files.close)  # where the deletion is taken back
 
     def _raw_delete(self, using: str) -> int:
         """Delete them and what belongs to them, and return how many there were; their files go after the commit."""
-        count, messages = 0, self.messages
+        from ossn_messaging.models import Conversation
+
+        # First, as whoever deletes or sends does: two that wait for each other would be a deadlock.
+        pairs = (rows.order_by().values_list("sender_id", "recipient_id").distinct() for rows in self.querysets)
+        Conversation.objects.using(using).hold({pair for found in pairs for pair in found})
+        count = sum(self._delete_rows(rows, using) for rows in self.querysets)
+        transaction.on_commit(self.discard_files, using=using)
+        return count
+
+    def _delete_rows(self, rows: "models.QuerySet[Message]", using: str) -> int:
+        count, messages = 0, rows
         while chunk := list(messages[:CHUNK]):
             # From the beginning, each look would pass by all that were deleted before.
-            messages = self.messages.filter(pk__gt=chunk[-1].pk)
+            messages = rows.filter(pk__gt=chunk[-1].pk)
             count += len(chunk)
             collector = Collector(using, origin=self)  # type: ignore[arg-type]
             collector.collect(chunk)
             collector.delete()
-        transaction.on_commit(self.discard_files, using=using)
         return count
 
     def discard_files(self) -> None:

@@ -9,12 +9,14 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models import PROTECT, RESTRICT, ProtectedError
 from django.db.models.signals import post_init
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from ossn_messaging.models import APIKey, Attachment, Conversation, Message
+from ossn_messaging.models import APIKey, Attachment, Conversation, Message, Sending
 from ossn_messaging.signals import message_deleted, message_viewed
 from tests.conftest import API, everywhere, fetch, files_in, noted, upload
 from tests.test_messages import full_counts, kept_counts, send
@@ -459,3 +461,39 @@ def test_a_users_files_stay_when_the_deletion_is_taken_back(
         sender.delete()
         transaction.set_rollback(True)
     assert Message.objects.count() == len(files_in(attachments_folder)) == 1
+
+
+def test_what_is_protected_is_asked_about_before_anything_is_deleted(
+    sender: User, recipient: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A site may then go on in its transaction, and does: what could not be deleted is at least not active."""
+    monkeypatch.setattr(Attachment._meta.get_field("message").remote_field, "on_delete", PROTECT)
+    send(sender, recipient, upload=upload("dummy.pdf"))
+    with transaction.atomic():
+        with pytest.raises(ProtectedError):
+            sender.delete()
+        User.objects.filter(pk=sender.pk).update(is_active=False)
+    assert not User.objects.get(pk=sender.pk).is_active
+
+
+def test_what_is_restricted_goes_with_a_user_who_takes_it_along(
+    sender: User, recipient: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sending._meta.get_field("message").remote_field, "on_delete", RESTRICT)
+    Message.objects.send(sender=sender, recipient=recipient, text="Test", idempotency_key="once")
+    sender.delete()
+    assert not Message.objects.exists()
+    assert not Sending.objects.exists()
+
+
+def test_a_user_is_deleted_with_the_conversations_held(sender: User, recipient: User, stranger: User) -> None:
+    """Whoever deletes or sends a message holds its conversation first: the other way round would be a deadlock."""
+    for pair in ((sender, recipient), (stranger, sender)):
+        send(*pair)
+    with CaptureQueriesContext(connection) as context:
+        sender.delete()
+    asked = [query["sql"].replace("`", '"') for query in context]
+    held = [turn for turn, sql in enumerate(asked) if sql.startswith("SELECT") and 'FROM "ossn_messaging_conv' in sql]
+    gone = [turn for turn, sql in enumerate(asked) if sql.startswith("DELETE")]
+    assert len(held) == 4
+    assert max(held) < min(gone)
