@@ -143,12 +143,16 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
         might not know yet that a key was revoked.
         """
         digest, using = digest_of(key), self._writer()
-        now = self.model._meta.get_field("expires_at").get_db_prep_value(timezone.now(), connections[using])
-        api_key = next(iter(find_live(using, digest, now)), None)
+        keys = self.using(using)
+        if keys.query.where:  # those of a user
+            api_key = keys.live().filter(digest=digest).first()
+        else:
+            now = self.model._meta.get_field("expires_at").get_db_prep_value(timezone.now(), connections[using])
+            api_key = next(iter(find_live(using, digest, now)), None)
         if api_key is None or not constant_time_compare(api_key.digest, digest):
             return None
         if api_key.last_used_at is None or api_key.last_used_at <= timezone.now() - USE_INTERVAL:
-            self.using(using).filter(pk=api_key.pk).note_use()
+            keys.filter(pk=api_key.pk).note_use()
         return api_key
 
 

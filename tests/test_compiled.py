@@ -11,6 +11,7 @@ from pytest_django import Settings
 
 from ossn_messaging.compiled import Compiled
 from ossn_messaging.exceptions import UserNotFound
+from ossn_messaging.models import APIKey, Conversation, Message
 from ossn_messaging.users import find_pair
 from tests.conftest import API
 
@@ -91,3 +92,20 @@ def test_pages_are_as_long_as_the_settings_say_now(api: API, settings: Settings)
         settings.OSSN_MESSAGING = {"PAGE_SIZE": size}
         page = api.told("v2.0/message/list", guid=api.sender.pk, to=api.recipient.pk)["list"]
         assert [message["id"] for message in page] == numbers[-size:]
+
+
+def test_a_part_of_the_conversations_stays_a_part(sender: User, recipient: User, stranger: User) -> None:
+    for other in (recipient, stranger):
+        Message.objects.send(sender=other, recipient=sender, text="Test")
+    part = Conversation.objects.exclude(other=stranger)
+    assert part.unread(sender) == (1, 1)
+    assert part.count_of(sender) == 1
+    assert [side.other for side in part.recent(sender)] == [recipient]
+    assert part.between(sender, stranger).messages == 0
+    assert part.between(sender, recipient).messages == 1
+
+
+def test_a_key_is_looked_for_where_one_asks(sender: User, recipient: User) -> None:
+    api_key, text = APIKey.objects.create_key("bound", users=[sender])
+    assert sender.ossn_api_keys.find(text) == api_key  # type: ignore[attr-defined]
+    assert recipient.ossn_api_keys.find(text) is None  # type: ignore[attr-defined]
