@@ -23,7 +23,7 @@ from ossn_messaging.exceptions import MessagingDisabled
 from ossn_messaging.models import APIKey
 from ossn_messaging.parsers import FormParser, JSONParser, MultiPartParser, query_of, take_chunked
 from ossn_messaging.throttles import KeyThrottle, RateThrottle, SenderThrottle
-from ossn_messaging.users import check_reader, find_reader
+from ossn_messaging.users import find_reader
 
 CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
 
@@ -149,10 +149,10 @@ class Endpoint(EnvelopeView):
         Raises ``ReaderNotFound``, and ``ScopeMissing`` and ``UserNotCovered`` where the key may not do this.
         """
         users = find_reader(self.parameter(self.user_parameter), *map(self.parameter, others))
-        self.check_reader(users[0])
+        cast(APIKey, self.request.auth).require(self.scope, users[0].pk)
         return users
 
-    def check_reader(self, user: AbstractBaseUser) -> None:
-        """Raise as ``find_users`` does where the key may not do this in the name of ``user``, or nobody may."""
-        check_reader(user)
-        cast(APIKey, self.request.auth).require(self.scope, user.pk)
+    def may_read_for(self, user_id: int) -> bool:
+        """Whether the key may do this in the name of a user, if there is one of this id."""
+        api_key = cast(APIKey, self.request.auth)
+        return self.scope in api_key.scopes and api_key.may_act_as(user_id)

@@ -38,7 +38,7 @@ from ossn_messaging.serializers import (
     user_object,
 )
 from ossn_messaging.throttles import KeyThrottle
-from ossn_messaging.users import all_are_found, as_number, find_pair
+from ossn_messaging.users import all_are_found, as_number, check_reader, find_pair
 
 MAX_PAGE = 10**9
 """No user has so many, and every database can count to where it is."""
@@ -132,13 +132,14 @@ class Reading(Endpoint):
     def find_side(self, other: str) -> Conversation:
         """Return the reader's side of what there is between them and whom the parameter ``other`` names.
 
-        In one query where there is anything; else it raises as ``find_users`` does.
+        In one query where there is anything; else it raises as ``find_users`` does. Of a key that may not read this,
+        nothing is looked up but the users: how long that takes would tell who writes to whom.
         """
         reader_id, other_id = as_number(self.parameter(self.user_parameter)), as_number(self.parameter(other))
-        if reader_id and other_id and all_are_found():
+        if reader_id and other_id and all_are_found() and self.may_read_for(reader_id):
             side = Conversation.objects.between_ids(reader_id, other_id)
             if side:
-                self.check_reader(side.user)
+                check_reader(side.user)
                 return side
         return Conversation.objects.between(*self.find_users(other))
 
@@ -226,11 +227,11 @@ class MessageRecent(Reading):
     def find_page(self) -> tuple[AbstractBaseUser, list[Conversation]]:
         """Return the reader and the page of their conversations, in one query where there are any."""
         page, reader_id = [], as_number(self.parameter(self.user_parameter))
-        if reader_id and all_are_found():
+        if reader_id and all_are_found() and self.may_read_for(reader_id):
             with_others = self.version == 1
             page = Conversation.objects.recent_of_id(reader_id, self.page_number, with_others=with_others)
         if page:
-            self.check_reader(page[0].user)
+            check_reader(page[0].user)
             return page[0].user, page
         (reader,) = self.find_users()
         return reader, [] if all_are_found() else Conversation.objects.recent(reader, self.page_number)

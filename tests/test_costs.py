@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from ossn_messaging.models import Conversation, Message
+from ossn_messaging.models import APIKey, Conversation, Message
 from tests.conftest import API, upload
 from tests.test_messages import send
 
@@ -112,3 +112,23 @@ def test_a_page_is_one_range_of_an_index(fill: Fill, sender: User, recipient: Us
     # MariaDB says that it sorts what the halves of a page, each cut off, are put together to.
     sorts = [step for step in steps if "UNION RESULT" not in step]
     assert not any(word in step for step in sorts for word in ("Sort  (", "TEMP B-TREE", "filesort")), plan
+
+
+@pytest.mark.parametrize("narrow", [{"scopes": ["send"]}, {"users": ["stranger"]}])
+@pytest.mark.parametrize("path", ["v2.0/message/list", "v2.0/message/new", "v2.0/message/recent"])
+def test_a_refusal_costs_the_same_whether_they_write_to_each_other(
+    api: API, stranger: User, path: str, narrow: dict[str, Any]
+) -> None:
+    """Whoever may not read what two others write can't tell by the time whether they do."""
+    key = APIKey.objects.create_key("narrow", **({"users": [stranger]} if "users" in narrow else narrow))
+    users = {"guid": api.sender.pk, "to": api.recipient.pk}
+    if "new" in path:
+        users = {"to": api.sender.pk, "from_": api.recipient.pk}
+    asked = []
+    for _ in range(3):  # the first notes the key's use, the last comes upon a conversation
+        with CaptureQueriesContext(connection) as context:
+            assert api.ask(path, **users, api_key_token=key[1])["code"] == "200"
+        asked.append([query["sql"] for query in context])
+        if len(asked) == 2:
+            api.ok()
+    assert len(asked[1]) == len(asked[2])
