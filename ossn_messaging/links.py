@@ -9,6 +9,8 @@ from django.core.exceptions import DisallowedHost
 from django.core.signing import BadSignature, TimestampSigner
 from django.http import HttpRequest
 from django.urls import URLResolver, get_resolver, get_script_prefix, get_urlconf, reverse
+from django.utils.encoding import iri_to_uri
+from django.utils.translation import get_language
 
 from ossn_messaging.conf import conf
 from ossn_messaging.models import Attachment
@@ -28,7 +30,7 @@ def site_root(request: HttpRequest) -> str:
     root: str | None = getattr(request, "_ossn_messaging_root", None)
     if root is None:
         try:
-            root = f"{request.scheme}://{request.get_host()}{get_script_prefix()}"
+            root = iri_to_uri(f"{request.scheme}://{request.get_host()}{get_script_prefix()}")
         except DisallowedHost:
             root = get_script_prefix()
         request._ossn_messaging_root = root  # type: ignore[attr-defined]
@@ -56,14 +58,17 @@ def icon_url(request: HttpRequest, user: AbstractBaseUser, size: str) -> str:
     if own:
         return urljoin(site_root(request), str(own))
     username = str(user.get_username())
-    path = _icon_path(get_resolver(get_urlconf()), get_script_prefix())
+    path = _icon_path(get_resolver(get_urlconf()), get_script_prefix(), get_language())
     path = path.replace(DIGEST, icon_hash(username, size)).replace(SIZE, size).replace(USERNAME, quote(username))
     return site_root(request) + path
 
 
 @lru_cache
-def _icon_path(resolver: URLResolver, prefix: str) -> str:
-    """Return where icons are below the site's root: to find that out for each took a twelfth of a send's time."""
+def _icon_path(resolver: URLResolver, prefix: str, language: str | None) -> str:
+    """Return where icons are below the site's root: to find that out for each took a twelfth of a send's time.
+
+    ``i18n_patterns`` put the language there.
+    """
     path = reverse("ossn_messaging:avatar", args=[USERNAME, SIZE, DIGEST])
     return quote(unquote(path.removeprefix(prefix)))
 

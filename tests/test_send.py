@@ -12,12 +12,14 @@ from urllib.parse import urlencode
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import clear_script_prefix, set_script_prefix
+from django.utils import translation
 from django.utils.translation import gettext_lazy
 from pytest_django import Settings
 
+from ossn_messaging.links import icon_url, site_root
 from ossn_messaging.models import APIKey, Message
 from ossn_messaging.serializers import sent_object
 from tests.conftest import API, SEND, everywhere, fetch, upload
@@ -427,3 +429,19 @@ def test_an_empty_field_is_no_attachment(api: API) -> None:
     assert list(api.ok(attachment="")) == TEXT_KEYS
     assert list(api.ok(attachment=["", upload("photo.png")])) == FILE_KEYS
     assert list(api.ok(attachment=[upload("photo.png"), ""])) == FILE_KEYS
+
+
+def test_under_a_language(sender: User, settings: Settings) -> None:
+    settings.ROOT_URLCONF = "tests.urls_translated"
+    request = RequestFactory().get("/")
+    for language in ("de", "fr"):
+        with translation.override(language):
+            assert icon_url(request, sender, "small").startswith(f"http://testserver/{language}/avatar/")
+
+
+def test_under_a_script_name_that_is_not_ascii() -> None:
+    set_script_prefix("/bücher/")
+    try:
+        assert site_root(RequestFactory().get("/")) == "http://testserver/b%C3%BCcher/"
+    finally:
+        clear_script_prefix()
