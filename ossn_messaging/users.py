@@ -1,8 +1,12 @@
 """The site's users as the protocol names them: by the primary key of the user model."""
 
+from functools import reduce
+from operator import or_
+
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
+from django.db.models import Q
 
 from ossn_messaging.compiled import Compiled
 from ossn_messaging.exceptions import BlankUser, ReaderNotFound, UserNotFound
@@ -68,7 +72,8 @@ def _find(*user_ids: str) -> list[AbstractBaseUser]:
 
 @Compiled
 def find_ids(using: str, *ids: int) -> models.QuerySet[AbstractBaseUser]:
-    return get_user_model()._default_manager.using(using).filter(pk__in=ids)
+    # Not pk__in, which wants numbers where the primary key is the link to a model that the user model extends.
+    return get_user_model()._default_manager.using(using).filter(reduce(or_, (Q(pk=user_id) for user_id in ids)))
 
 
 def as_number(text: str) -> int | None:

@@ -24,6 +24,13 @@ class Member(AbstractBaseUser):
     objects = BaseUserManager()
 """
 
+EXTENDING_USER = CUSTOM_USER.replace(
+    "class Member(AbstractBaseUser):\n    number = models.AutoField(primary_key=True)",
+    "class Person(models.Model):\n    pass\n\n\nclass Member(Person, AbstractBaseUser):",
+)
+"""Its primary key is the link to the model that it extends."""
+MEMBERS = {"custom user": CUSTOM_USER, "extending user": EXTENDING_USER}
+
 SEND = """
 import json, os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "bare.settings"
@@ -64,7 +71,7 @@ def test_what_is_in_the_wheel(wheel: Path) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["/", "/community/"])
-@pytest.mark.parametrize("kind", ["plain", "custom user"])
+@pytest.mark.parametrize("kind", ["plain", *MEMBERS])
 def test_a_bare_site_sends_a_message(installed: Path, tmp_path: Path, prefix: str, kind: str) -> None:
     def run(*arguments: str) -> str:
         done = subprocess.run(
@@ -81,9 +88,9 @@ def test_a_bare_site_sends_a_message(installed: Path, tmp_path: Path, prefix: st
     run("-m", "django", "startproject", "bare", ".")
     settings = tmp_path / "bare/settings.py"
     text = settings.read_text().replace("INSTALLED_APPS = [", 'INSTALLED_APPS = [\n    "ossn_messaging",')
-    if kind == "custom user":
+    if kind in MEMBERS:
         (tmp_path / "members").mkdir()
-        (tmp_path / "members/models.py").write_text(CUSTOM_USER)
+        (tmp_path / "members/models.py").write_text(MEMBERS[kind])
         (tmp_path / "members/__init__.py").touch()
         text = re.sub(r"    .django\.contrib\.(admin|messages).,\n", "", text)
         text = re.sub(r"    .django\.contrib\.messages\S+\n", "", text)
@@ -94,7 +101,7 @@ def test_a_bare_site_sends_a_message(installed: Path, tmp_path: Path, prefix: st
     (tmp_path / "bare/urls.py").write_text(
         f'from django.urls import include, path\nurlpatterns = [path("{prefix[1:]}", include("ossn_messaging.urls"))]\n'
     )
-    if kind == "custom user":
+    if kind in MEMBERS:
         run("manage.py", "makemigrations", "members")
     run("manage.py", "migrate")
     run("manage.py", "check", "--fail-level", "WARNING")
