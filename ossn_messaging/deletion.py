@@ -143,13 +143,16 @@ with_user.lazy_sub_objs = True  # type: ignore[attr-defined]
 def _may_be_kept(model: type[models.Model], seen: set[type[models.Model]]) -> bool:
     """Whether there are models whose rows may protect those of ``model``, or what goes with them."""
     seen.add(model)
-    for relation in get_candidate_relations_to_delete(model._meta):
-        if relation.on_delete in (PROTECT, RESTRICT):
-            return True
-        if relation.on_delete is CASCADE and relation.related_model not in seen:
-            if _may_be_kept(relation.related_model, seen):
-                return True
-    return False
+    relations: list[Any] = list(get_candidate_relations_to_delete(model._meta))
+    return any(
+        relation.on_delete in (PROTECT, RESTRICT)
+        or (
+            relation.on_delete is CASCADE
+            and relation.related_model not in seen
+            and _may_be_kept(relation.related_model, seen)
+        )
+        for relation in relations
+    )
 
 
 class MessagesOfUser:

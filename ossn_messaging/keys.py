@@ -143,7 +143,7 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
         might not know yet that a key was revoked.
         """
         digest, using = digest_of(key), self._writer()
-        keys = self.using(using)
+        keys: APIKeyQuerySet = self.using(using)
         if keys.query.where:  # those of a user
             api_key = keys.live().filter(digest=digest).first()
         else:
