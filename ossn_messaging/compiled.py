@@ -7,6 +7,7 @@ same few.
 from collections.abc import Callable, Hashable
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from django.db import connections, models
@@ -38,8 +39,9 @@ class Statement(Generic[Row]):
 
     def execute(self, using: str, values: tuple[Any, ...]) -> list[Row]:
         """Let Django make of the rows what it does of any other's, without what it would find out again."""
-        params = [values[param.index] if isinstance(param, Parameter) else param for param in self.params]
         connection = connections[using]
+        given = [*map(connection.ops.adapt_unknown_value, values)]
+        params = [given[param.index] if isinstance(param, Parameter) else param for param in self.params]
         with connection.cursor() as cursor:
             cursor.execute(self.sql, params)
             rows = cursor.fetchall()
@@ -56,23 +58,29 @@ class Statement(Generic[Row]):
 
 
 class Compiled(Generic[Row]):
-    """A query, by the function that builds it: of a database, parameters, and what else gives its SQL another shape.
+    """A method of a queryset that builds another of parameters, and of what else gives its SQL another shape.
 
-    What the function begins with must be the same for everyone, for it is called once for each shape.
+    Called, it returns a list of what that finds. Of a part of a table it is built each time: the part may be another.
     """
 
     def __init__(self, build: "Callable[..., models.QuerySet[Any, Row]]") -> None:
         self.build = build
         self.statements: dict[Hashable, Statement[Row]] = {}
 
-    def __call__(self, using: str, *values: Any, **shape: Hashable) -> list[Row]:
-        """Return what the queryset finds with these values, which are as the database's driver takes them."""
-        key = (using, len(values), *shape.values())
+    def __get__(self, queryset: "models.QuerySet[Any] | None", owner: type) -> "Callable[..., list[Row]]":
+        return self if queryset is None else partial(self, queryset)
+
+    def __call__(self, queryset: "models.QuerySet[Any]", *values: Any, **shape: Hashable) -> list[Row]:
+        if queryset.query.where:
+            return list(self.build(queryset, *values, **shape))
+        using = queryset.db
+        key = (using, queryset.model._meta.label, len(values), *shape.values())
         statement = self.statements.get(key)
         if statement is None:
-            queryset = self.build(using, *map(Parameter, range(len(values))), **shape)
-            compiler = queryset.query.get_compiler(using)
+            whole = type(queryset)(queryset.model, using=using)  # without what else one may have asked for
+            built = self.build(whole, *map(Parameter, range(len(values))), **shape)
+            compiler = built.query.get_compiler(using)
             sql, params = compiler.as_sql()
             converters = compiler.get_converters([column for column, *_others in compiler.select])
-            statement = self.statements[key] = Statement(queryset, compiler, sql, params, converters)
+            statement = self.statements[key] = Statement(built, compiler, sql, params, converters)
         return statement.execute(using, values)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connections, models, router, transaction
@@ -12,7 +12,6 @@ from django.db.models.functions import Coalesce
 
 from ossn_messaging.compiled import Compiled
 from ossn_messaging.conf import conf
-from ossn_messaging.querysets import find_messages
 from ossn_messaging.signals import message_viewed
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
     def count_of(self, user: AbstractBaseUser) -> int:
         """Return how many conversations ``of()`` would find."""
-        return sum(self._found("_count_of", user.pk))
+        return sum(self._current()._count_of(user.pk))
 
     def between(self, user: AbstractBaseUser, other: AbstractBaseUser) -> "Conversation":
         """Return the user's side of what there is between them and the other; not saved, where there is nothing."""
@@ -58,7 +57,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
     def between_ids(self, user_id: int, other_id: int) -> "Conversation | None":
         """Return the side of ``user_id`` with its two users, in one query; ``None`` where there is nothing."""
-        return next(iter(self._found("_side", user_id, other_id)), None)
+        return next(iter(self._current()._side(user_id, other_id)), None)
 
     def recent(
         self, user: AbstractBaseUser, number: int = 1, *, size: int | None = None, with_others: bool = True
@@ -73,6 +72,8 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         self, user_id: int, number: int, *, size: int | None = None, with_others: bool
     ) -> "list[Conversation]":
         """Do what ``recent()`` says of a user who need not be known: on the first page each has its ``user``."""
+        from ossn_messaging.models import Message
+
         size = size or conf.PAGE_SIZE
         using, skip = self._current().db, (max(number, 1) - 1) * size
         if skip:  # what belongs to a conversation would be looked up for all that are skipped
@@ -80,9 +81,10 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
             skipped = sides.values_list("pk", flat=True)[skip : skip + size]
             page = list(sides.filter(pk__in=list(skipped)).select_related("user", "other")._with_newest())
         else:
-            page = self._found("_recent", user_id, size=size, with_others=with_others)
+            page = self._current()._recent(user_id, size=size, with_others=with_others)
         ids = [side.newest_id for side in page if side.newest_id]
-        found = {message.pk: message for message in (find_messages(using, *ids) if ids else ())}
+        messages = Message.objects.using(using).with_ids(*ids) if ids else []
+        found = {message.pk: message for message in messages}
         for side in page:
             message = found.get(side.newest_id or 0)
             if message is not None and message.is_visible_to(side.user):
@@ -93,7 +95,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
     def unread(self, user: AbstractBaseUser) -> Unread:
         """Count what a user has not viewed."""
-        return Unread(*next(iter(self._found("_unread", user.pk)), (0, 0)))
+        return Unread(*next(iter(self._current()._unread(user.pk)), (0, 0)))
 
     def mark_read(self, side: "Conversation") -> int:
         """Do what ``Conversation.mark_read`` says; what has come since ``side`` was read stays unread."""
@@ -117,26 +119,23 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         side.read_up_to, side.unread = held.read_up_to, held.unread
         return before - held.unread
 
-    def _found(self, name: str, *values: int, **shape: Any) -> list[Any]:
-        """Return what the method of this name finds, by SQL made once unless this is a part of all conversations."""
-        current = self._current()
-        if current.query.where:
-            return list(getattr(current, name)(*values, **shape))
-        return COMPILED[name](current.db, *values, **shape)
-
+    @Compiled
     def _side(self, user_id: int, other_id: int) -> Self:
         return self._with_seen().select_related("user", "other").filter(user_id=user_id, other_id=other_id)
 
+    @Compiled
     def _unread(self, user_id: int) -> "models.QuerySet[Conversation, tuple[int, int]]":
         sides = self.filter(user_id=user_id, unread__gt=0)
         return sides.values("user_id").annotate(Sum("unread"), Count("pk")).values_list("unread__sum", "pk__count")
 
+    @Compiled
     def _recent(self, user_id: int, *, size: int, with_others: bool) -> "models.QuerySet[Conversation]":
         sides = self._of(user_id)._with_newest()
         counted = sides.order_by().values("user_id").annotate(Count("pk")).values("pk__count")
         sides = sides.annotate(of_all=Subquery(counted))  # type: ignore[no-redef]
         return sides.select_related("user", *(["other"] if with_others else []))[:size]
 
+    @Compiled
     def _count_of(self, user_id: int) -> "models.QuerySet[Conversation, int]":
         sides = self._of(user_id).order_by().values("user_id")
         return sides.annotate(Count("pk")).values_list("pk__count", flat=True)
@@ -212,19 +211,6 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
             newest = next(iter(Message.objects.using(self.db).of_side(side, below=side.position + 1)), None)
             side.newest, side.active_at = (newest.position, newest.created_at) if newest else (None, None)
             side.save(using=self.db, update_fields=["messages", "unread", "newest", "active_at"])
-
-
-def _compiled(name: str) -> Compiled[Any]:
-    def build(using: str, *values: Any, **shape: Any) -> "models.QuerySet[Conversation, Any]":
-        from ossn_messaging.models import Conversation
-
-        found: models.QuerySet[Conversation, Any] = getattr(Conversation.objects.using(using), name)(*values, **shape)
-        return found
-
-    return Compiled(build)
-
-
-COMPILED = {name: _compiled(name) for name in ("_side", "_unread", "_recent", "_count_of")}
 
 
 @cache

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import connections, models, router, transaction
+from django.db import models, router, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
@@ -51,6 +51,10 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
     def live_at(self, time: Any) -> Self:
         """Those that are not revoked, and not expired at a time: a ``datetime``, or what stands for one in a query."""
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=time), revoked_at=None)
+
+    @Compiled
+    def live_with(self, digest: str, now: datetime) -> Self:
+        return self.live_at(now).filter(digest=digest)
 
     def revoke(self) -> int:
         """End those that have not ended, and return how many."""
@@ -142,23 +146,10 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
         What has ended is as if unknown, in its time as well. The database that is written to is asked: a copy of it
         might not know yet that a key was revoked.
         """
-        digest, using = digest_of(key), self._writer()
-        keys: APIKeyQuerySet = self.using(using)
-        if keys.query.where:  # those of a user
-            api_key = keys.live().filter(digest=digest).first()
-        else:
-            now = self.model._meta.get_field("expires_at").get_db_prep_value(timezone.now(), connections[using])
-            api_key = next(iter(find_live(using, digest, now)), None)
+        digest, keys = digest_of(key), self.using(self._writer())
+        api_key: APIKey | None = next(iter(keys.live_with(digest, timezone.now())), None)
         if api_key is None or not constant_time_compare(api_key.digest, digest):
             return None
         if api_key.last_used_at is None or api_key.last_used_at <= timezone.now() - USE_INTERVAL:
             keys.filter(pk=api_key.pk).note_use()
         return api_key
-
-
-@Compiled
-def find_live(using: str, digest: str, now: datetime) -> "APIKeyQuerySet":
-    from ossn_messaging.models import APIKey
-
-    keys: APIKeyQuerySet = APIKey.objects.using(using)
-    return keys.live_at(now).filter(digest=digest)

@@ -53,7 +53,17 @@ class MessageQuerySet(DeletingQuerySet):
             halves = (self.sent(side.user_id, side.other_id), self.received(side.user_id, side.other_id))
             positions = _merged([half.filter(position__lt=below).values("position") for half in halves], skip + 1)
             below = _position_after(positions, skip)
-        return find_page(self.db, side.user_id, side.other_id, below, size=size)
+        return self._page(side.user_id, side.other_id, below, size=size)
+
+    @Compiled
+    def _page(self, user_id: int, other_id: int, below: int, *, size: int) -> "models.QuerySet[Message]":
+        messages = self.filter(position__lt=below).select_related("attachment")
+        return _merged([messages.sent(user_id, other_id), messages.received(user_id, other_id)], size)
+
+    @Compiled
+    def with_ids(self, *ids: int) -> "models.QuerySet[Message]":
+        """Those of these ids, with their attachments."""
+        return self.select_related("attachment").filter(pk__in=ids)
 
     def unread_of_side(self, side: "Conversation", *, skip: int, size: int) -> "models.QuerySet[Message]":
         """The newest messages that the user has received and not viewed."""
@@ -98,19 +108,3 @@ def _merged(halves: "list[models.QuerySet[Message, Row]]", size: int) -> "models
 def _position_after(positions: "models.QuerySet[Message, dict[str, Any]]", skip: int) -> int:
     """Return the position below which what comes after so many begins; 0 where there are not more."""
     return next((int(row["position"]) for row in positions[skip - 1 : skip]), 0)
-
-
-@Compiled
-def find_page(using: str, user_id: int, other_id: int, below: int, *, size: int) -> "models.QuerySet[Message]":
-    from ossn_messaging.models import Message
-
-    messages = Message.objects.using(using).filter(position__lt=below).select_related("attachment")
-    return _merged([messages.sent(user_id, other_id), messages.received(user_id, other_id)], size)
-
-
-@Compiled
-def find_messages(using: str, *ids: int) -> "models.QuerySet[Message]":
-    from ossn_messaging.models import Message
-
-    messages: MessageQuerySet = Message.objects.using(using)
-    return messages.select_related("attachment").filter(pk__in=ids)

@@ -49,7 +49,7 @@ def check_reader(user: AbstractBaseUser) -> None:
 
 def all_are_found() -> bool:
     """Whether the user model's manager finds every user, so that those found by other ways need no second look."""
-    return type(get_user_model()._default_manager).get_queryset is models.Manager.get_queryset
+    return not get_user_model()._default_manager.all().query.where
 
 
 def _digits(user_id: str) -> str:
@@ -61,9 +61,7 @@ def _find(*user_ids: str) -> list[AbstractBaseUser]:
     numbers = [number for user_id in user_ids if (number := as_number(user_id))]
     if len(numbers) < len(user_ids):
         raise UserNotFound
-    manager = get_user_model()._default_manager
-    users = find_ids(manager.db, *numbers) if all_are_found() else manager.filter(pk__in=numbers)
-    found = {user.pk: user for user in users}
+    found = {user.pk: user for user in with_ids(get_user_model()._default_manager.all(), *numbers)}
     try:
         return [found[number] for number in numbers]
     except KeyError:
@@ -71,9 +69,9 @@ def _find(*user_ids: str) -> list[AbstractBaseUser]:
 
 
 @Compiled
-def find_ids(using: str, *ids: int) -> models.QuerySet[AbstractBaseUser]:
+def with_ids(users: "models.QuerySet[AbstractBaseUser]", *ids: int) -> "models.QuerySet[AbstractBaseUser]":
     # Not pk__in, which wants numbers where the primary key is the link to a model that the user model extends.
-    return get_user_model()._default_manager.using(using).filter(reduce(or_, (Q(pk=user_id) for user_id in ids)))
+    return users.filter(reduce(or_, (Q(pk=user_id) for user_id in ids)))
 
 
 def as_number(text: str) -> int | None:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.contrib.auth.models import User, UserManager
 from django.db import close_old_connections, connection, connections
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
@@ -19,27 +19,38 @@ from tests.conftest import API
 @pytest.fixture
 def find() -> Compiled[User]:
     @Compiled
-    def find(using: str, *ids: int, newest_first: bool = False) -> QuerySet[User]:
-        return User.objects.using(using).filter(pk__in=ids).order_by("-pk" if newest_first else "pk")
+    def find(users: QuerySet[User], *ids: int, newest_first: bool = False) -> QuerySet[User]:
+        return users.filter(pk__in=ids).order_by("-pk" if newest_first else "pk")
 
     return find
 
 
 def test_each_execution_has_its_own_values(find: Compiled[User], sender: User, recipient: User) -> None:
-    assert [find("default", user.pk) for user in (sender, recipient, sender)] == [[sender], [recipient], [sender]]
-    assert find("default", sender.pk, recipient.pk) == [sender, recipient]
-    assert find("default", recipient.pk, sender.pk, newest_first=True) == [recipient, sender]
+    assert [find(User.objects.all(), user.pk) for user in (sender, recipient, sender)] == [
+        [sender],
+        [recipient],
+        [sender],
+    ]
+    assert find(User.objects.all(), sender.pk, recipient.pk) == [sender, recipient]
+    assert find(User.objects.all(), recipient.pk, sender.pk, newest_first=True) == [recipient, sender]
     sender.delete()
-    assert find("default", recipient.pk, recipient.pk) == [recipient]
+    assert find(User.objects.all(), recipient.pk, recipient.pk) == [recipient]
 
 
 def test_the_objects_are_the_querysets(find: Compiled[User], sender: User) -> None:
     sender.refresh_from_db()
-    (found,) = find("default", sender.pk)
+    (found,) = find(User.objects.all(), sender.pk)
     assert {field.attname: getattr(found, field.attname) for field in User._meta.fields} == {
         field.attname: getattr(sender, field.attname) for field in User._meta.fields
     }
     assert (found._state.db, found._state.adding) == ("default", False)
+
+
+def test_what_one_asks_for_besides_is_not_what_others_get(find: Compiled[User], sender: User) -> None:
+    find(User.objects.only("pk").annotate(more=Value(1)), sender.pk)
+    (found,) = find(User.objects.all(), sender.pk)
+    assert not found.get_deferred_fields()
+    assert not hasattr(found, "more")
 
 
 def test_the_sql_is_made_once(find: Compiled[User], sender: User, recipient: User) -> None:
@@ -47,7 +58,7 @@ def test_the_sql_is_made_once(find: Compiled[User], sender: User, recipient: Use
     build, find.build = find.build, lambda *args, **shape: built.append(args) or build(*args, **shape)  # type: ignore[func-returns-value]
     with CaptureQueriesContext(connection) as context:
         for user in (sender, recipient):
-            find("default", user.pk)
+            find(User.objects.all(), user.pk)
     assert (len(built), len(context)) == (1, 2)
 
 
@@ -55,11 +66,11 @@ def test_the_sql_is_made_once(find: Compiled[User], sender: User, recipient: Use
 def test_each_thread_has_its_own_connection(find: Compiled[User], sender: User) -> None:
     def in_thread(_turn: int) -> list[User]:
         try:
-            return find("default", sender.pk)
+            return find(User.objects.all(), sender.pk)
         finally:
             connections.close_all()
 
-    find("default", sender.pk)
+    find(User.objects.all(), sender.pk)
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(in_thread, range(4))) == [[sender]] * 4
     close_old_connections()
@@ -107,5 +118,5 @@ def test_a_part_of_the_conversations_stays_a_part(sender: User, recipient: User,
 
 def test_a_key_is_looked_for_where_one_asks(sender: User, recipient: User) -> None:
     api_key, text = APIKey.objects.create_key("bound", users=[sender])
-    assert sender.ossn_api_keys.find(text) == api_key  # type: ignore[attr-defined]
-    assert recipient.ossn_api_keys.find(text) is None  # type: ignore[attr-defined]
+    assert sender.ossn_api_keys.find(text) == api_key
+    assert recipient.ossn_api_keys.find(text) is None

@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from ossn_messaging.conversations import ConversationQuerySet
 from ossn_messaging.models import APIKey, Conversation, Message
-from ossn_messaging.querysets import find_messages
+from ossn_messaging.querysets import MessageQuerySet
 from tests.conftest import API, fetch, upload
 from tests.files import PDF
 
@@ -368,7 +368,7 @@ def test_what_is_deleted_while_it_is_read(
     send(stranger, sender, "all that there was")
     send(recipient, sender, "older")
     numbers = [send(recipient, sender, text) for text in ("deleted for one", "for good")]
-    real = find_messages
+    real = vars(MessageQuerySet)["with_ids"]
 
     def find(*arguments: Any) -> Any:
         monkeypatch.undo()
@@ -377,7 +377,7 @@ def test_what_is_deleted_while_it_is_read(
         Message.objects.filter(text="all that there was").delete_for(sender)
         return real(*arguments)
 
-    monkeypatch.setattr("ossn_messaging.conversations.find_messages", find)
+    monkeypatch.setattr(MessageQuerySet, "with_ids", find)
     assert texts(api.told(RECENT, guid=sender.pk)) == ["older"]
 
 
@@ -385,14 +385,14 @@ def test_what_deletes_while_a_page_is_chosen_deletes_for_that_reader(
     api: API, send: Any, sender: User, recipient: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number = send(recipient, sender)
-    real = find_messages
+    real = vars(MessageQuerySet)["with_ids"]
 
     def find(*arguments: Any) -> Any:
         monkeypatch.undo()
         Message.objects.filter(pk=number).delete_for(sender)
         return real(*arguments)
 
-    monkeypatch.setattr("ossn_messaging.conversations.find_messages", find)
+    monkeypatch.setattr(MessageQuerySet, "with_ids", find)
     assert api.told(RECENT, guid=sender.pk)["list"] is False
 
 
