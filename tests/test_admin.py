@@ -163,5 +163,5 @@ def test_who_may_only_look_at_keys(api: API) -> None:
 
 def test_the_history_of_what_is_not_there(moderator: Client) -> None:
     """As elsewhere in the admin, it leads to its first page."""
-    response = moderator.get("/admin/ossn_messaging/message/999/history/")
+    response = moderator.get("/admin/ossn_messaging/message/999999999/history/")
     assert (response.status_code, response["Location"]) == (302, "/admin/")

@@ -173,7 +173,7 @@ def test_what_is_not_ones_own_is_not_deleted(api: API, stranger: User) -> None:
         delete(api, number, api.recipient, for_="all"),
         delete(api, number, stranger, for_="all"),
         delete(api, number, stranger, for_="me"),
-        *(delete(api, wrong, api.sender) for wrong in ("999", "", "abc", "-1", "0", "9" * 30)),
+        *(delete(api, wrong, api.sender) for wrong in ("999999999", "", "abc", "-1", "0", "9" * 30)),
     ]
     for answer in refused:
         assert (answer["code"], answer["message"]) == ("200", "Message delete failed: this user has no such message")
@@ -199,7 +199,7 @@ def test_what_was_deleted_already(api: API) -> None:
 def test_bad_requests(api: API, stranger: User, settings: Settings) -> None:
     number = api.ok()["id"]
     assert delete(api, number, api.sender, for_="us")["message"] == "Message delete failed: `for` is `all` or `me`"
-    assert api.ask(DELETE, id=number, guid="999")["message"] == "Either user not found"
+    assert api.ask(DELETE, id=number, guid="999999999")["message"] == "Either user not found"
     assert api.ask(DELETE, id=number)["code"] == "200"
     assert api.ask(DELETE, id=number, guid=api.sender.pk, api_key_token="wrong")["code"] == "106"
     for options in ({"scopes": ["read"]}, {"users": [api.recipient, stranger]}):
@@ -207,7 +207,7 @@ def test_bad_requests(api: API, stranger: User, settings: Settings) -> None:
         answer = delete(api, number, api.sender, api_key_token=key)
         assert (answer["code"], answer["message"][:35]) == ("200", "Message delete failed: the API key ")
     settings.OSSN_MESSAGING = {"HTTP_STATUS": "rest"}
-    delete(api, "999", api.sender, status=404)
+    delete(api, "999999999", api.sender, status=404)
     delete(api, number, api.sender, for_="us", status=400)
     settings.OSSN_MESSAGING = {"ENABLED": False}
     assert delete(api, number, api.sender)["code"] == "201"

@@ -144,7 +144,7 @@ def test_a_database_that_fails(api: API, bare: str, monkeypatch: pytest.MonkeyPa
 def test_what_is_closed_looks_as_if_it_were_not_there(api: API, bare: str) -> None:
     answers = [
         api.read(api.client.get(path), 404)
-        for path in (bare, bare.replace("dummy", "other"), "/messages/attachment/999/dummy.pdf")
+        for path in (bare, bare.replace("dummy", "other"), "/messages/attachment/999999999/dummy.pdf")
     ]
     assert len({str({**answer, "time_token": 0}) for answer in answers}) == 1
 
@@ -154,7 +154,7 @@ def test_the_headers_do_not_tell_what_is_closed_either(bare: str, settings: Sett
     """Where nothing but the view looks into the session."""
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "LoginRequired" not in name]
     answers = []
-    for path in (bare, "/messages/attachment/999/dummy.pdf"):
+    for path in (bare, "/messages/attachment/999999999/dummy.pdf"):
         client = Client()
         client.cookies.load(cookies)
         response = client.get(path)

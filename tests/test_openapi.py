@@ -154,7 +154,7 @@ def test_every_answer_is_as_the_schema_says(api: API, settings: Settings, strang
         assert codes(send, from_=one, to=two, message="Another", idempotency_key=version) == {"200"}
         assert codes(send, from_=one, to=two, message=" ") == {"106"}
         assert codes(send, from_=one, to="", message="Test") == {"106"}
-        assert codes(send, from_=one, to=999, message="Test") == {"103"}
+        assert codes(send, from_=one, to=999999999, message="Test") == {"103"}
         assert codes(send, from_=one, to=one, message="Test") == {"200"}
         assert codes(send, from_=one, to=two, message="Test", key="nope") == {"106"}
         refused = codes(send, from_=one, to=two, message="Test", attachment=upload("dummy.pdf", b"no PDF"))
@@ -167,7 +167,7 @@ def test_every_answer_is_as_the_schema_says(api: API, settings: Settings, strang
         assert "100" in codes(f"{version}delete", guid=one, id=deleted)
         assert codes(f"{version}list", guid=one, to=two, offset=1) == {"100"}
         assert codes(f"{version}list", guid=one, to=two, before=deleted) == {"100"}
-        assert codes(f"{version}list", guid=one, to=999) == {"200"}
+        assert codes(f"{version}list", guid=one, to=999999999) == {"200"}
         assert codes(f"{version}new", to=two, from_=one, markallread=1) == {"100"}
         assert codes(f"{version}recent", guid=one, offset=1) == {"100"}
     assert codes("v2.0/message/send", from_=one, to=two, message="Test", attachment=upload("photo.png")) == {"100"}

@@ -421,7 +421,7 @@ def test_an_offset_that_is_not_unicode(api: API, send: Any, sender: User, recipi
 
 
 @pytest.mark.parametrize("path", [LIST, LIST_1, NEW, NEW_1, RECENT, RECENT_1, UNREAD])
-@pytest.mark.parametrize("wrong", ["", "0", "999", "abc", "-1", "1.0", "9" * 30, None])
+@pytest.mark.parametrize("wrong", ["", "0", "999999999", "abc", "-1", "1.0", "9" * 30, None])
 def test_a_user_who_is_missing_or_unknown(
     api: API, sender: User, recipient: User, path: str, wrong: str | None
 ) -> None:
@@ -446,7 +446,7 @@ def test_the_order_of_checks(api: API, sender: User, recipient: User, settings: 
     given = asked(path, sender, recipient)
     assert api.ask(path, **{**given, "api_key_token": "wrong"})["code"] == "106"
     settings.OSSN_MESSAGING = {"ENABLED": False}
-    assert api.ask(path, guid="999")["code"] == "201"
+    assert api.ask(path, guid="999999999")["code"] == "201"
 
 
 @pytest.mark.parametrize("path", [LIST, LIST_1, NEW, NEW_1, RECENT, RECENT_1, UNREAD])
@@ -465,7 +465,7 @@ def test_keys_that_may_not_read(
     assert api.ask(path, **{**given, "api_key_token": mine})["code"] == "100"
     settings.OSSN_MESSAGING = {"HTTP_STATUS": "rest"}
     api.ask(path, status=403, **{**given, "api_key_token": key})
-    api.ask(path, status=404, **{**given, "guid": "999", "to": "999"})
+    api.ask(path, status=404, **{**given, "guid": "999999999", "to": "999999999"})
 
 
 def test_a_database_that_fails(api: API, sender: User, recipient: User, monkeypatch: pytest.MonkeyPatch) -> None:
