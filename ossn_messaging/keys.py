@@ -62,7 +62,7 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
 
     def end_by(self, time: datetime) -> int:
         """Let those that would live longer expire at ``time``, and return how many."""
-        return self.filter(Q(expires_at=None) | Q(expires_at__gt=time), revoked_at=None).update(expires_at=time)
+        return self.live_at(time).update(expires_at=time)
 
     def note_use(self) -> int:
         """Write that they are used now, unless that was written a moment ago, and return of how many."""
