@@ -117,9 +117,14 @@ def _body(request: Request) -> bytes:
         body: bytes = request._request.body
     except UnreadablePostError as error:
         raise ParseError from error
-    if len(body) != int(request.META.get("CONTENT_LENGTH") or 0):
+    if len(body) != _announced(request.META):
         raise ParseError
     return body
+
+
+def _announced(meta: Mapping[str, Any]) -> int:
+    """Return how many bytes a body has, as its headers say."""
+    return int(meta.get("CONTENT_LENGTH") or 0)
 
 
 class FormParser(BaseParser):
@@ -188,6 +193,7 @@ class _ExactMultiPartParser(DjangoMultiPartParser):
     def __init__(self, meta: dict[str, Any], stream: IO[bytes], known: set[str]) -> None:
         self.known = known
         self.handler = LimitedUploadHandler()
+        self.announced = _announced(meta)
         self.delimiters = _DelimiterCounter(stream)
         super().__init__(meta, self.delimiters, [self.handler], "latin-1")  # type: ignore[arg-type]
         self.delimiters.delimiter = b"--" + self._boundary  # type: ignore[attr-defined]
@@ -207,7 +213,11 @@ class _ExactMultiPartParser(DjangoMultiPartParser):
             if not self.known | set(post) >= TEXTS:  # they may follow the file, and what they say is not known
                 raise RequestTooLarge
             files.appendlist(self.handler.field_name, self.handler.file_complete(self.handler.size))
-        elif not self.delimiters.closed or taken != self.delimiters.count - 1:
+        elif not (
+            self.delimiters.closed
+            and self.delimiters.count == taken + 1
+            and self.delimiters.received == self.announced  # who hung up before the end takes nothing for sent
+        ):
             raise MultiPartParserError
         exact = QueryDict(mutable=True)
         for name, values in post.lists():
@@ -225,18 +235,19 @@ def _as_utf8(text: str) -> str:
 
 
 class _DelimiterCounter:
-    """A stream that counts the delimiters that go by, and knows whether the closing one was among them."""
+    """A stream that counts what goes by, bytes and delimiters, and knows whether the closing one was among these."""
 
     delimiter: bytes
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.stream = stream
-        self.count = 0
+        self.received = self.count = 0
         self.closed = False
         self.tail = b""
 
     def read(self, size: int) -> bytes:
         data = self.stream.read(size)
+        self.received += len(data)
         seen = self.tail + data
         self.count += seen.count(self.delimiter) - self.tail.count(self.delimiter)
         self.closed = self.closed or self.delimiter + b"--" in seen

@@ -130,12 +130,18 @@ def answer_to(rf: RequestFactory, api: API, content_type: str, announced: bytes,
     return MessageSend.as_view()(request).render()
 
 
-@pytest.mark.parametrize("content_type", [FORM, JSON])
-def test_a_body_cut_off(api: API, rf: RequestFactory, content_type: str) -> None:
+@pytest.mark.parametrize("missing", [1, 2, 5])
+@pytest.mark.parametrize("content_type", [FORM, JSON, MULTIPART])
+def test_a_body_cut_off(api: API, rf: RequestFactory, content_type: str, missing: int) -> None:
+    """Even where what is missing says nothing: whoever hung up before the end takes nothing for sent."""
     fields = api.fields(api_key_token=None, message="as long as this")
-    whole = json.dumps(fields) if content_type == JSON else urlencode(fields)
-    cut = io.BytesIO(whole[:-5].encode())
-    assert api.read(answer_to(rf, api, content_type, whole.encode(), cut))["code"] == "200"
+    whole = {
+        FORM: urlencode(fields).encode(),
+        JSON: json.dumps(fields).encode() + b"\r\n",
+        MULTIPART: body(api, api_key_token=None),
+    }[content_type]
+    cut = io.BytesIO(whole[:-missing])
+    assert api.read(answer_to(rf, api, content_type, whole, cut))["code"] == "200"
 
 
 class HangsUp:

@@ -1,11 +1,15 @@
 """The storage of attachments fails while messages are sent: ``python -m tests.robustness.storage [--long]``.
 
-A server of S3 is killed, or stopped for a while; a disk is full or becomes read-only. Messages with files are refused
-with the status 503 meanwhile, those without are sent, and nothing is lost or doubled.
+A server of S3 is killed, or stopped for a while; a disk is full or becomes read-only; clients hang up within what they
+send. Messages with files are refused with the status 503 while their storage is away, those without are sent, and
+nothing is lost or doubled.
 """
 
 import json
 import os
+import random
+import socket
+import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,13 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.base import ContentFile
 
 from tests.live import gunicorn, prepared
-from tests.robustness.clients import Habits, Site, sending
+from tests.live.load import post
+from tests.robustness.clients import SEND, Habits, Site, sending
 from tests.robustness.disk import small_disk
-from tests.robustness.ledger import Ledger
+from tests.robustness.ledger import Ledger, file_of
 from tests.robustness.program import on_each, parsed, status_of, tell, url_of
-from tests.servers import s3_server
+from tests.servers import HOST, s3_server
 
 USERS = 6
 HEALTHY = 40
@@ -34,6 +40,10 @@ STALLED = 0.5
 """For how many seconds nothing is answered any more when all clients wait for the storage."""
 DISK = 200
 """In mebibytes."""
+HANG_UPS = 200
+"""How many clients hang up within what they send."""
+RESETS = struct.pack("ii", 1, 0)
+"""The ``SO_LINGER`` by which a connection that is closed is reset."""
 BUCKET = "attachments"
 
 
@@ -48,6 +58,23 @@ class Attack:
     def until_refused(self, more: int = REFUSED) -> None:
         target = self.ledger.refused + more
         self.ledger.until(lambda: self.ledger.refused >= target)
+
+    def hang_up(self) -> None:
+        """Let clients end the connection, or reset it, before all of a message is said; nobody is to find one of them.
+
+        As few as a byte is missing, which the last boundary could do without.
+        """
+        chance = random.Random(self.seed)
+        for number in range(HANG_UPS):
+            name, content = file_of(chance.randrange(1000))
+            sender, recipient = chance.sample(self.site.users, 2)
+            fields = {"from": sender, "to": recipient, "message": f"cut off {number}"}
+            request = post(SEND, api_key_token=self.site.key, attachment=ContentFile(content, name), **fields)
+            missing = chance.choice([1, 2, 3, chance.randrange(1, len(request))])
+            with socket.create_connection((HOST, self.site.port)) as connection:
+                if chance.random() < 0.5:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETS)
+                connection.sendall(request[:-missing])
 
     def until_stalled(self) -> None:
         seen, since = -1, time.monotonic()
@@ -115,6 +142,7 @@ def attack_s3(folder: Path, seed: int, *, long: bool) -> None:
                 )
             attack.suffer("S3 is stopped for a moment", partial(stop, attack.until_stalled), refuses=False)
             attack.suffer("S3 is killed", kill)
+            attack.suffer("clients hang up", attack.hang_up, refuses=False)
 
 
 def attack_disk(folder: Path, seed: int, *, long: bool) -> None:
@@ -140,6 +168,7 @@ def attack_disk(folder: Path, seed: int, *, long: bool) -> None:
             attack.suffer("the disk is full", full)
             attack.suffer("the disk is read-only", read_only)
             attack.suffer("the disk is full on which uploads wait", no_room_for_uploads)
+            attack.suffer("clients hang up", attack.hang_up, refuses=False)
 
 
 ATTACKS = {"S3": attack_s3, "disk": attack_disk}
