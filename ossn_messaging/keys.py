@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models, router, transaction
-from django.db.models import Q
+from django.db.models import ExpressionWrapper, Q
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext as _
@@ -43,18 +43,28 @@ def digest_of(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def _lives(time: Any) -> Q:
+    """Return the condition of being live at a time: a ``datetime``, or what stands for one in a query."""
+    return Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=time))
+
+
 class APIKeyQuerySet(models.QuerySet["APIKey"]):
     def live(self) -> Self:
         """Those that are neither revoked nor expired."""
         return self.live_at(timezone.now())
 
-    def live_at(self, time: Any) -> Self:
-        """Those that are not revoked, and not expired at a time: a ``datetime``, or what stands for one in a query."""
-        return self.filter(Q(expires_at=None) | Q(expires_at__gt=time), revoked_at=None)
+    def live_at(self, time: datetime) -> Self:
+        """Those that are not revoked, and not expired at a time."""
+        return self.filter(_lives(time))
 
     @Compiled
-    def live_with(self, digest: str, now: datetime) -> Self:
-        return self.live_at(now).filter(digest=digest)
+    def nearest(self, digest: str, now: datetime) -> Self:
+        """The one of this digest or, where there is none, of the next, with whether it ``lives``.
+
+        A row is read in either case, and when it was revoked is not, so that no key takes longer than another.
+        """
+        lives = ExpressionWrapper(_lives(now), models.BooleanField())
+        return self.filter(digest__gte=digest).order_by("digest").annotate(lives=lives).defer("revoked_at")[:1]
 
     def revoke(self) -> int:
         """End those that have not ended, and return how many."""
@@ -143,13 +153,14 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
     def find(self, key: str) -> "APIKey | None":
         """Return the live key whose text is ``key``, and note its use.
 
-        What has ended is as if unknown, in its time as well. The database that is written to is asked: a copy of it
-        might not know yet that a key was revoked.
+        What has ended is as if unknown, and takes as long. The database that is written to is asked: a copy of it might
+        not know yet that a key was revoked.
         """
         digest, keys = digest_of(key), self.using(self._writer())
-        api_key: APIKey | None = next(iter(keys.live_with(digest, timezone.now())), None)
-        if api_key is None or not constant_time_compare(api_key.digest, digest):
+        api_key: APIKey | None = next(iter(keys.nearest(digest, timezone.now())), None)
+        if api_key is None or not (constant_time_compare(api_key.digest, digest) & api_key.lives):  # type: ignore[attr-defined]
             return None
+        api_key.revoked_at = None
         if api_key.last_used_at is None or api_key.last_used_at <= timezone.now() - USE_INTERVAL:
             keys.filter(pk=api_key.pk).note_use()
         return api_key
