@@ -2,16 +2,29 @@
 
 It is mutmut, with its commands (``results``, ``show NAME``) and its section of ``setup.cfg``. By itself it leaves out
 every function that has a decorator, such as ``accepted`` and ``APIKeyManager.find``. Here such a function is mutated
-too: the decorators stay on what chooses between the mutants, and the mutants have none.
+too: the decorators stay on what chooses between the mutants, and the mutants have none. ``score`` is added, which
+tells the share that was noticed, and which of the others ``tests/survivors.txt`` says nothing of.
 """
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import libcst
 from mutmut.__main__ import cli
 from mutmut.mutation import file_mutation
+from mutmut.mutation.data import SourceFileMutationData
+from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.mutation.file_mutation import MutationVisitor, function_trampoline_arrangement
+from mutmut.stats import status_by_exit_code
+from mutmut.utils.file_utils import walk_mutatable_files
+
+SURVIVORS = Path(__file__).parent / "survivors.txt"
+SHARE = 0.9
+"""Of all mutants, how many the tests must notice."""
+NOTICED = {"killed", "timeout"}
 
 skips = MutationVisitor._skip_node_and_children
 
@@ -30,6 +43,49 @@ def arranged(
     chooser: Any = nodes[0]
     chooser = chooser.with_changes(decorators=(*function.decorators, *chooser.decorators))
     return before, [chooser, *nodes[1:]], after, names
+
+
+def change(name: str, path: Path) -> tuple[str, ...]:
+    """Return the function that a mutant is of, by its dotted name, and its lines that go and that come."""
+    function = name.partition("__mutmut_")[0].replace(".x_", ".").replace(".xǁ", ".").replace("ǁ", ".")
+    lines = get_diff_for_mutant(name, path=path).splitlines()
+    changed = [line for line in lines if line[:1] in ("-", "+") and line[:3] not in ("---", "+++")]
+    return function, *(f"{line[0]} {line[1:].strip()}" for line in changed)
+
+
+def explained() -> Iterator[tuple[str, ...]]:
+    """Yield the mutants that ``SURVIVORS`` gives a reason for, as ``change`` has them."""
+    block: list[str] = []
+    for line in [*SURVIVORS.read_text().splitlines(), ""]:
+        if line[:2] in ("- ", "+ "):
+            block.append(" ".join((line[0], line[1:].strip())))
+            continue
+        if block[1:]:
+            yield tuple(block)
+        block = [line]
+
+
+@cli.command()
+def score() -> None:
+    """Print how many mutants the tests notice; fail where these are too few, or one that they don't has no reason."""
+    counted, noticed, unexplained, known = Counter[str](), Counter[str](), list[str](), set(explained())
+    for path in walk_mutatable_files():
+        data = SourceFileMutationData(path=path)
+        data.load()
+        for name, exit_code in data.exit_code_by_key.items():
+            counted[str(path)] += 1
+            status = status_by_exit_code[exit_code]
+            if status in NOTICED:
+                noticed[str(path)] += 1
+            elif status == "not checked" or change(name, path) not in known:
+                unexplained.append(f"{name}: {status}")
+    for module, count in counted.items():
+        sys.stdout.write(f"{noticed[module]:5} of {count:5}  {noticed[module] / count:7.1%}  {module}\n")
+    share = noticed.total() / counted.total()
+    sys.stdout.write(f"{noticed.total():5} of {counted.total():5}  {share:7.1%}\n")
+    sys.stdout.writelines(f"no reason is given for {name}\n" for name in unexplained)
+    if share < SHARE or unexplained:
+        sys.exit(1)
 
 
 if __name__ == "__main__":
