@@ -4,6 +4,9 @@ It is mutmut, with its commands (``results``, ``show NAME``) and its section of 
 every function that has a decorator, such as ``accepted`` and ``APIKeyManager.find``. Here such a function is mutated
 too: the decorators stay on what chooses between the mutants, and the mutants have none. ``score`` is added, which
 tells the share that was noticed, and which of the others ``tests/survivors.txt`` says nothing of.
+
+It runs for a mutant the tests that have been seen to call its function. What is worked out once, such as the SQL of
+``Compiled``, is forgotten before each test while that is looked at; else only the first of them would be seen.
 """
 
 import sys
@@ -18,6 +21,8 @@ from mutmut.mutation import file_mutation
 from mutmut.mutation.data import SourceFileMutationData
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.mutation.file_mutation import MutationVisitor, function_trampoline_arrangement
+from mutmut.mutation.trampoline import get_mutant_under_test
+from mutmut.runners.harness import PytestRunner
 from mutmut.stats import status_by_exit_code
 from mutmut.utils.file_utils import walk_mutatable_files
 
@@ -27,6 +32,7 @@ SHARE = 0.9
 NOTICED = {"killed", "timeout"}
 
 skips = MutationVisitor._skip_node_and_children
+execute_pytest = PytestRunner.execute_pytest
 
 
 def skips_undecorated(self: MutationVisitor, node: libcst.CSTNode) -> bool:
@@ -43,6 +49,28 @@ def arranged(
     chooser: Any = nodes[0]
     chooser = chooser.with_changes(decorators=(*function.decorators, *chooser.decorators))
     return before, [chooser, *nodes[1:]], after, names
+
+
+def remembering() -> Iterator[Any]:
+    """Yield what the app's modules and their classes have that remembers what it has worked out."""
+    for module in [module for name, module in sys.modules.items() if name.startswith("ossn_messaging")]:
+        classes = [value for value in vars(module).values() if isinstance(value, type)]
+        for value in [value for holder in (module, *classes) for value in vars(holder).values()]:
+            if hasattr(value, "statements") or hasattr(value, "cache_clear"):
+                yield value
+
+
+class Forgetful:
+    """A plugin of pytest."""
+
+    def pytest_runtest_setup(self) -> None:
+        if get_mutant_under_test() == "stats":
+            for value in remembering():
+                value.statements.clear() if hasattr(value, "statements") else value.cache_clear()
+
+
+def executed(self: PytestRunner, params: list[str], plugins: Sequence[Any] = (), **options: Any) -> int:
+    return execute_pytest(self, params, plugins=[*plugins, Forgetful()], **options)
 
 
 def change(name: str, path: Path) -> tuple[str, ...]:
@@ -89,6 +117,7 @@ def score() -> None:
 
 
 if __name__ == "__main__":
+    PytestRunner.execute_pytest = executed  # type: ignore[method-assign]
     MutationVisitor._skip_node_and_children = skips_undecorated  # type: ignore[method-assign]
     file_mutation.function_trampoline_arrangement = arranged
     cli()
