@@ -134,16 +134,17 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
     @sensitive_variables("made")
     def rotate(self, api_key: "APIKey", overlap: timedelta) -> "tuple[APIKey, str]":
         """Do what ``APIKey.rotate`` says."""
-        with transaction.atomic(using=self._writer()):
+        using = self._writer()
+        with transaction.atomic(using=using):
             current = self.live().filter(pk=api_key.pk).select_for_update().first()
             if current is None:
                 raise ValueError(_("The key has ended."))
-            made = self.create_key(current.name, current.scopes, current.users.all(), current.expires_at)
+            made = self.create_key(current.name, current.scopes, current.users.using(using), current.expires_at)
             if current.is_restricted and not made[0].is_restricted:  # to users who are all gone
                 made[0].is_restricted = True
                 made[0].save(update_fields=["is_restricted"])
             self.filter(pk=api_key.pk).end_by(timezone.now() + overlap)
-        api_key.refresh_from_db(fields=["expires_at"])
+        api_key.refresh_from_db(using=using, fields=["expires_at"])
         return made
 
     def _writer(self) -> str:

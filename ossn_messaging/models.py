@@ -330,7 +330,7 @@ class APIKey(models.Model):
 
     def may_act_as(self, *user_ids: int) -> bool:
         """Whether the key may act as one of these users."""
-        return not self.is_restricted or self.users.filter(pk__in=user_ids).exists()
+        return not self.is_restricted or self.users.using(self._writer).filter(pk__in=user_ids).exists()
 
     def restrict_to(self, users: "Iterable[AbstractBaseUser]") -> None:
         """Let the key act as these users alone; as anyone where there are none."""
@@ -393,4 +393,4 @@ class Sending(models.Model):
         """Save it with what came of it; raises ``IntegrityError`` where the same was done meanwhile."""
         self.message = message
         self.answer = answer
-        self.save(using=using, force_insert=True)
+        self.save(using=using)
