@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connections, models, router, transaction
-from django.db.models import Count, OuterRef, Subquery, Sum, Value
+from django.db.models import Count, OuterRef, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from ossn_messaging.compiled import Compiled
@@ -150,7 +150,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
     def _with_seen(self) -> Self:
         mirrored = self.model.objects.filter(user=OuterRef("other"), other=OuterRef("user"))
-        return self.annotate(seen_up_to=Coalesce(Subquery(mirrored.values("read_up_to")), Value(0)))
+        return self.annotate(seen_up_to=Subquery(mirrored.values("read_up_to")))
 
     def _with_newest(self) -> Self:
         from ossn_messaging.models import Message

@@ -143,7 +143,7 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
             with transaction.atomic(using=using):
                 # First, because it is the lock: only who holds it takes an id, so ids and positions grow in one order.
                 message.position, message.created_at = Conversation.objects.using(using).advance(message)
-                message.save(using=using, force_insert=True)
+                message.save(using=using)
                 if stored:
                     stored.claim(message, using)
                 finish()
@@ -179,7 +179,7 @@ class StoredFile:
             size=self.accepted.file.size or 0,
             digest=self.accepted.digest,
         )
-        message.attachment.save(using=using, force_insert=True)
+        message.attachment.save(using=using)
         self.using = using
 
 
