@@ -106,6 +106,21 @@ def test_a_key_that_has_ended() -> None:
         api_key.rotate(timedelta(days=1))
 
 
+def test_a_key_ends_at_the_very_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    end = timezone.now() + timedelta(hours=1)
+    api_key, key = APIKey.objects.create_key("integrator", expires_at=end)
+    for moment, live in ((end - timedelta(microseconds=1), True), (end, False)):
+        monkeypatch.setattr(timezone, "now", lambda moment=moment: moment)
+        assert (api_key.is_live, APIKey.objects.find(key) == api_key) == (live, live)
+
+
+def test_a_key_that_is_revoked_keeps_what_is_still_to_be_saved() -> None:
+    api_key, _key = APIKey.objects.create_key("integrator")
+    api_key.name = "renamed"
+    api_key.revoke()
+    assert (api_key.name, api_key.is_live) == ("renamed", False)
+
+
 @pytest.mark.sends
 def test_an_empty_header_is_none(api: API) -> None:
     assert api.send(headers={"Authorization": "Api-Key "})["code"] == "100"

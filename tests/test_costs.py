@@ -1,6 +1,6 @@
 """What reading and deleting cost the database, and that it is the same however much there is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import permutations
 from typing import Any
 
@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
+from pytest_django import DjangoAssertNumQueries
 
 from ossn_messaging.models import APIKey, Conversation, Message
 from tests.conftest import API, upload
@@ -69,6 +70,30 @@ def test_reading_costs_the_same_however_much_there_is(api: API, fill: Fill, name
         assert not any("OFFSET" in sql for sql in asked)
         counting = [sql for sql in asked if "COUNT(" in sql and '_message"' in sql.replace("`", '"')]
         assert all("position" in sql for sql in counting), "only what came since is counted"
+
+
+@pytest.mark.parametrize(
+    ("find", "cost"),
+    [
+        (Conversation.objects.of, SIDE),
+        (Conversation.objects.recent, SIDE + PAGE),
+        (lambda user: Conversation.objects.recent(user, 2, size=1), 1 + SIDE + PAGE),
+        (lambda user: Conversation.objects.recent(user, with_others=False), SIDE + PAGE + 3 * USERS),
+    ],
+    ids=["of", "recent", "recent, the second page", "recent, without the others"],
+)
+def test_the_others_come_with_their_conversations(
+    fill: Fill,
+    sender: User,
+    find: Callable[[User], Iterable[Conversation]],
+    cost: int,
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    """Unless their ids are said to be enough."""
+    fill(1)
+    with django_assert_num_queries(cost):
+        for side in find(sender):
+            assert side.other != sender
 
 
 @pytest.mark.parametrize(("whose", "cost"), [("me", 11), ("all", 10)])

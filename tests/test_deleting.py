@@ -115,6 +115,20 @@ def test_deleted_for_oneself(api: API, attachments_folder: Path) -> None:
     assert len(files_in(attachments_folder)) == 1
 
 
+def test_for_whom_a_message_is_deleted_in_words(sender: User, recipient: User) -> None:
+    by_sender, by_recipient, for_both, kept = (Message.objects.filter(pk=send(sender, recipient).pk) for _ in range(4))
+    by_sender.delete_for(sender)
+    by_recipient.delete_for(recipient)
+    for_both.delete_for(recipient)
+    for_both.delete_for_both()
+    assert [message.get().deletion for message in (by_sender, by_recipient, for_both, kept)] == [
+        "by its sender",
+        "by its recipient",
+        "for both sides",
+        "",
+    ]
+
+
 @everywhere
 def test_deleted_by_both_it_goes_with_its_file(api: API, attachments_folder: Path) -> None:
     sent = api.ok(attachment=upload("dummy.pdf"))
@@ -255,6 +269,8 @@ def test_the_verbs_in_python(sender: User, recipient: User, stranger: User, sett
         (stranger, "last"),
         (recipient, "4"),
     ]
+    for page, expected in ((1, [stranger]), (2, [recipient]), (3, [])):
+        assert [side.other for side in Conversation.objects.recent(sender, page, size=1)] == expected
     side = Conversation.objects.between(sender, recipient)
     assert (side.messages, side.unread) == (5, 3)
     assert [message.text for message in side.page()] == ["4", "3", "2"]

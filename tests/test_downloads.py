@@ -6,9 +6,11 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import Permission, User
 from django.db import OperationalError
 from django.test import Client
+from django.test.utils import isolate_apps
 from pytest_django import Settings
 
 from ossn_messaging.models import APIKey, Attachment, Message
@@ -103,6 +105,17 @@ def test_staff_with_permission(bare: str, stranger: User) -> None:
     assert status(client, bare) == 200
     stranger.user_permissions.clear()
     assert status(client, bare) == 404, "nor is being staff"
+
+
+def test_users_of_a_site_that_has_no_staff(api: API, url: str) -> None:
+    with isolate_apps():
+
+        class Member(AbstractBaseUser):
+            class Meta:
+                app_label = "members"
+
+    attachment = Attachment.objects.get()
+    assert [attachment.is_open_to(Member(pk=number)) for number in (api.sender.pk, 0)] == [True, False]
 
 
 def test_an_api_key(api: API, bare: str) -> None:

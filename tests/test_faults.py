@@ -25,7 +25,7 @@ REASON = "the wire was cut"
 
 
 @contextmanager
-def failing_database(at: int) -> Iterator[list[str]]:
+def failing_database(at: int, *, once: bool = False) -> Iterator[list[str]]:
     """Let the ``at``-th statement from here fail, and those after it, as when a connection is lost."""
     seen: list[str] = []
 
@@ -33,7 +33,7 @@ def failing_database(at: int) -> Iterator[list[str]]:
         if sql == "BEGIN":  # a statement on SQLite alone
             return run(sql, *args)
         seen.append(sql)
-        if len(seen) >= at:
+        if len(seen) == at or (len(seen) > at and not once):
             raise OperationalError(REASON)
         return run(sql, *args)
 
@@ -108,8 +108,29 @@ def test_a_commit_of_which_nothing_is_known(
     with failing_database(6):
         api.send(status=503, attachment=upload("dummy.pdf"))
     monkeypatch.undo()
-    assert len(files_in(attachments_folder)) == 1
-    assert "it stays on its storage" in caplog.text
+    (file,) = files_in(attachments_folder)
+    name = f"attachment/{file.name}"
+    assert f"Whether the file {name} has a row can't be told; it stays on its storage." in caplog.messages
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_commit_of_which_the_second_question_tells(
+    api: API, attachments_folder: Path, monkeypatch: pytest.MonkeyPatch, done: bool
+) -> None:
+    """The file is there if its row is, though nobody knew at first."""
+    commit = connection._commit  # type: ignore[attr-defined]
+
+    def commit_and_fail() -> None:
+        if done:
+            commit()
+        raise OperationalError(REASON)
+
+    APIKey.objects.note_use()
+    monkeypatch.setattr(connection, "_commit", commit_and_fail)
+    with failing_database(6, once=True):
+        api.send(status=503, attachment=upload("dummy.pdf"))
+    monkeypatch.undo()
+    assert Attachment.objects.count() == len(files_in(attachments_folder)) == int(done)
 
 
 @pytest.mark.parametrize("call", ["mkdir", "open", "fsync", "link"])

@@ -72,6 +72,15 @@ def test_the_message_comes_back_as_it_is_stored(sender: User, recipient: User) -
         assert file.read() == PDF
 
 
+def test_what_is_stored_is_called_by_its_number(sender: User, recipient: User) -> None:
+    """As in the admin, where it asks whether a user is to be deleted with all of this."""
+    message = send(sender, recipient, upload=upload("dummy.pdf"), idempotency_key="once")
+    names = {"message": message, "attachment": message.attachment, "sending": message.sending}
+    names |= {"conversation": Conversation.objects.get(user=sender)}
+    for name, stored in names.items():
+        assert str(stored) == f"{name} {stored.pk}"
+
+
 def test_the_signal_follows_the_commit(
     sender: User, recipient: User, received: list[dict[str, Any]], django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:

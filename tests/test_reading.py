@@ -290,6 +290,18 @@ def test_viewed_is_what_the_recipient_has_marked(api: API, send: Any, sender: Us
     assert {item["viewed"] for item in api.told(RECENT, guid=sender.pk)["list"]} == {"1"}
 
 
+def test_viewed_is_what_this_recipient_has_marked(
+    api: API, send: Any, sender: User, recipient: User, stranger: User
+) -> None:
+    """Whatever they have of others, and others of the same sender."""
+    for pair in ((stranger, recipient), (sender, stranger), (sender, recipient)):
+        send(*pair)
+    listed(api, recipient, sender, markallread=1)
+    for user, other, expected in ((sender, recipient, "1"), (sender, stranger, "0"), (stranger, recipient, "0")):
+        assert [item["viewed"] for item in listed(api, user, other)["list"]] == [expected]
+    assert [item["viewed"] for item in api.told(RECENT, guid=sender.pk)["list"]] == ["1", "0"]
+
+
 @pytest.mark.parametrize("path", [LIST, NEW, LIST_1, NEW_1])
 def test_what_is_marked_is_new_no_more(
     api: API, send: Any, sender: User, recipient: User, stranger: User, path: str
