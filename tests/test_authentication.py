@@ -2,22 +2,25 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django import Settings
 
 from ossn_messaging.authentication import KeyHolder
 from ossn_messaging.models import APIKey
 from tests.conftest import API, error_report
 from tests.site import broken
+from tests.test_reading import Behind
 
 pytestmark = pytest.mark.django_db
 
@@ -102,7 +105,7 @@ def test_a_key_that_has_ended() -> None:
     assert APIKey.objects.find(key) is None
     api_key.revoke()
     assert api_key.revoked_at == ended_at
-    with pytest.raises(ValueError, match="The key has ended"):
+    with pytest.raises(ValueError, match=r"^The key has ended\.$"):
         api_key.rotate(timedelta(days=1))
 
 
@@ -144,6 +147,77 @@ def test_a_digest_that_the_database_takes_for_equal(monkeypatch: pytest.MonkeyPa
     APIKey.objects.update(digest="A" * 64)
     monkeypatch.setattr("ossn_messaging.keys.digest_of", lambda key: "a" * 64)
     assert APIKey.objects.find(key) is None
+
+
+class Apart(Behind):
+    """A router for a site that has the app's tables in another database than all else."""
+
+    def db_for_write(self, model: Any, **hints: Any) -> str | None:
+        return "ahead" if model._meta.app_label == "ossn_messaging" else None
+
+
+@pytest.fixture
+def ahead(transactional_db: None) -> Iterator[BaseDatabaseWrapper]:
+    """A connection of its own to the database of the tests, for which the transactions of the other do not count."""
+    connections.settings["ahead"] = {**connections.settings["default"]}
+    connections["ahead"].connect()
+    yield connections["ahead"]
+    connections["ahead"].connection.close()  # Django's own way leaves one to a database in memory open
+    del connections["ahead"], connections.settings["ahead"]
+
+
+def test_keys_are_handled_where_they_are_written(ahead: BaseDatabaseWrapper, settings: Settings) -> None:
+    """There is no database to read from here, so whatever asks it fails."""
+    settings.DATABASE_ROUTERS = [Apart()]
+    imported = APIKey.objects.import_key("integrator", "-".join(SECRET))
+    api_key, _key = APIKey.objects.create_key("integrator")
+    _made, key = api_key.rotate(timedelta(hours=1))
+    assert api_key.expires_at is not None
+    assert APIKey.objects.find(key) is not None
+    imported.revoke()
+    assert APIKey.objects.find("-".join(SECRET)) is None
+
+
+def test_keys_of_another_database(ahead: BaseDatabaseWrapper) -> None:
+    keys = APIKey.objects.db_manager("ahead")
+    with CaptureQueriesContext(connection) as here:
+        keys.import_key("integrator", "-".join(SECRET))
+        api_key, key = keys.create_key("integrator")
+        api_key.rotate(timedelta(hours=1))
+        assert keys.find(key) == api_key
+    assert list(here) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "do"),
+    [
+        ("models.APIKey.restrict_to", lambda api_key: APIKey.objects.create_key("integrator")),
+        ("models.APIKey.restrict_to", lambda api_key: APIKey.objects.import_key("integrator", "-".join(SECRET))),
+        ("keys.APIKeyQuerySet.end_by", lambda api_key: api_key.rotate(timedelta(days=1))),
+    ],
+    ids=["create_key", "import_key", "rotate"],
+)
+def test_a_key_is_made_whole_or_not_at_all(
+    ahead: BaseDatabaseWrapper,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    do: Callable[[APIKey], Any],
+) -> None:
+    """For one that is not restricted yet may act as anyone."""
+    api_key = APIKey.objects.create_key("integrator")[0]
+    settings.DATABASE_ROUTERS = [Apart()]
+    monkeypatch.setattr(f"ossn_messaging.{place}", broken)
+    with pytest.raises(ZeroDivisionError):
+        do(api_key)
+    assert list(APIKey.objects.using("default")) == [api_key]
+
+
+def test_a_key_is_issued_once(key: str) -> None:
+    """What clients have goes on working."""
+    with pytest.raises(IntegrityError), transaction.atomic():
+        APIKey.objects.issue(APIKey.objects.get())
+    assert APIKey.objects.find(key) is not None
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ class Command(BaseCommand):
                 api_key.save(update_fields=["expires_at"])
             _keys().filter(pk__in=[old.pk for old in keys]).end_by(ends_at)
         for old in keys:
-            old.refresh_from_db(fields=["expires_at"])
+            old.refresh_from_db(using=_writer(), fields=["expires_at"])
             self._remark(f"The key {old.pk} ends at {iso(old.expires_at)}.")
         expiry = f"expires at {iso(api_key.expires_at)}" if api_key.expires_at else "does not expire"
         self._remark(f"The key {api_key.pk} is new and {expiry}.")
