@@ -40,7 +40,7 @@ def checked_scopes(scopes: Iterable[str]) -> list[str]:
 
 def digest_of(key: str) -> str:
     """Return the SHA-256 of a key, in hexadecimal: it has 256 random bits, so no slow hash is called for."""
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
 
 
 def _lives(time: Any) -> Q:
