@@ -94,7 +94,7 @@ def test_files_are_read_by_keys_that_may(api: API, stranger: User) -> None:
 
 @pytest.mark.django_db
 def test_a_scope_that_there_is_not() -> None:
-    with pytest.raises(ValueError, match="The scopes are send, read"):
+    with pytest.raises(ValueError, match=r"^The scopes are send, read\.$"):
         APIKey.objects.create_key("x", scopes=["send", "delete"])
 
 
@@ -141,11 +141,17 @@ def test_rotation_lengthens_no_life(api: API) -> None:
     assert first.expires_at == second.expires_at == soon
 
 
+def test_a_key_for_anyone_stays_one_when_it_is_rotated(api: API) -> None:
+    made, new = APIKey.objects.create_key("phone")[0].rotate(timedelta())
+    assert not made.is_restricted
+    with_key(api, new).ok()
+
+
 @pytest.mark.django_db
 def test_a_key_that_has_ended_is_not_rotated() -> None:
     api_key, _key = APIKey.objects.create_key("phone")
     api_key.revoke()
-    with pytest.raises(ValueError, match="has ended"):
+    with pytest.raises(ValueError, match=r"^The key has ended\.$"):
         api_key.rotate(timedelta(days=7))
     assert APIKey.objects.count() == 1
 
@@ -163,6 +169,19 @@ def test_the_last_use_is_written_once_in_a_while(api: API) -> None:
     assert before <= used <= timezone.now()
     APIKey.objects.update(last_used_at=used - USE_INTERVAL)
     assert [updates(), updates()] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("since", "written"), [(USE_INTERVAL, True), (USE_INTERVAL - timedelta(microseconds=1), False)]
+)
+def test_a_use_is_written_as_soon_as_the_last_one_is_old(
+    key: str, monkeypatch: pytest.MonkeyPatch, since: timedelta, written: bool
+) -> None:
+    now = timezone.now()
+    monkeypatch.setattr("django.utils.timezone.now", lambda: now)
+    APIKey.objects.update(last_used_at=now - since)
+    APIKey.objects.find(key)
+    assert APIKey.objects.get().last_used_at == (now if written else now - since)
 
 
 def test_of_several_servers_one_writes_the_last_use(key: str) -> None:
