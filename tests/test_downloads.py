@@ -65,6 +65,22 @@ def test_a_signature_grows_old(url: str, settings: Settings, monkeypatch: pytest
             assert status(Client(), url) == expected
 
 
+@pytest.mark.parametrize(
+    "signature",
+    [
+        "from:1vb66i:oRb27pYCfAw-T0XNh-jFKPOxOcrj4dhAEpsEFC5z_1Q",
+        "to:1vb66i:IBS2qaCqX1TY4WII-cNVpsguioY_bldk9GlhWKjhAsQ",
+    ],
+)
+def test_a_url_from_before_an_upgrade(url: str, settings: Settings, signature: str) -> None:
+    """What is signed, and how, stays as it was on the first of January 2026."""
+    settings.SECRET_KEY = "the secret key of a site"
+    settings.OSSN_MESSAGING = {"ATTACHMENT_URL_MAX_AGE": 10**9}
+    Attachment.objects.update(id=7, file="attachment/earlier.pdf")
+    for given, expected in ((signature, (200, 302)), (f"{signature}x", (404,))):
+        assert Client().head(f"/messages/attachment/7/dummy.pdf?signature={given}").status_code in expected
+
+
 def test_a_signature_does_not_outlive_its_file(api: API, url: str, bare: str) -> None:
     """Nor open another that got the same number."""
     attachment = Attachment.objects.get()

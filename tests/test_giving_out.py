@@ -5,6 +5,7 @@ import hashlib
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -16,7 +17,7 @@ from django.utils.http import content_disposition_header
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from ossn_messaging.models import Attachment
+from ossn_messaging.models import Attachment, Message
 from ossn_messaging.views import AttachmentFile
 from tests.conftest import API, fetch, keep_attachments_in, upload
 from tests.files import PDF, SAMPLES, photo, picture
@@ -83,6 +84,7 @@ def test_a_part_of_a_file(url: str, header: str) -> None:
     assert response["Content-Length"] == str(end - start)
     assert response["Content-Type"] == "application/pdf"
     assert response["Content-Disposition"] == 'attachment; filename="dummy.pdf"'
+    assert response["Content-Encoding"] == "identity"
     assert response["X-Content-Type-Options"] == "nosniff"
 
 
@@ -133,6 +135,14 @@ def test_what_the_client_has_already(url: str, attachments_folder: Path) -> None
         assert (response.status_code, body) == (304, b"")
         assert response["ETag"] == whole["ETag"]
         assert response["Cache-Control"] == "private, no-cache"
+
+
+def test_the_time_of_a_file_is_its_messages(url: str) -> None:
+    Message.objects.update(created_at=datetime(2026, 1, 31, 12, 30, 15, 999_999, tzinfo=UTC))
+    sent = "Sat, 31 Jan 2026 12:30:15 GMT"
+    assert fetch(Client(), url)[0]["Last-Modified"] == sent
+    for since, status in ((sent, 304), ("Sat, 31 Jan 2026 12:30:14 GMT", 200)):
+        assert fetch(Client(), url, headers={"If-Modified-Since": since})[0].status_code == status
 
 
 def test_what_the_client_has_not(api: API, url: str) -> None:
@@ -279,6 +289,25 @@ def test_s3_gives_it_out_for_a_minute(api: API, where: str, name: str, dispositi
         assert changed != response["Location"]
         with pytest.raises(OSError), urllib.request.urlopen(changed, timeout=SECONDS):  # noqa: PT011, or it hangs up
             pytest.fail("it is not in the signature")
+
+
+def test_the_way_to_s3_is_known_without_it(url: str, settings: Settings) -> None:
+    """No server is asked, so it costs nothing, and what is wrong with S3 the client sees there."""
+    options = {"bucket_name": "far", "access_key": "the-access-key", "secret_key": "the-secret-key"}
+    backend = "ossn_messaging.storage.S3AttachmentStorage"
+    keep_attachments_in(settings, backend, endpoint_url="http://s3.invalid", addressing_style="path", **options)
+    attachment, signatures = Attachment.objects.get(), set()
+    for method in ("GET", "HEAD"):
+        response = Client().generic(method, url)
+        assert (response.status_code, response.content) == (302, b"")
+        location = urlsplit(response["Location"])
+        assert (location.netloc, location.path) == ("s3.invalid", f"/far/{attachment.file.name}")
+        query = dict(parse_qsl(location.query))
+        assert 0 < int(query["X-Amz-Expires"]) <= 60
+        assert query["response-content-type"] == "application/pdf"
+        assert query["response-content-disposition"] == 'attachment; filename="dummy.pdf"'
+        signatures.add(query["X-Amz-Signature"])
+    assert len(signatures) == 2, "one for each method"
 
 
 @pytest.mark.parametrize("where", ["S3"], indirect=True)
