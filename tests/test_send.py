@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
-from django.urls import clear_script_prefix, set_script_prefix
+from django.urls import clear_script_prefix, set_script_prefix, set_urlconf
 from django.utils import translation
 from django.utils.translation import gettext_lazy
 from pytest_django import Settings
@@ -193,6 +193,12 @@ class TestOrderOfChecks:
     def test_5_an_unknown_user(self, api: API, name: str, value: str) -> None:
         assert api.fails("103", attachment=upload("a.exe", b""), **{name: value}) == "Either user not found"
 
+    @pytest.mark.parametrize("name", ["from_", "to"])
+    def test_5_what_has_an_id_in_it(self, api: API, name: str) -> None:
+        user = {"from_": api.sender, "to": api.recipient}[name]
+        for value in (f"X{user.pk}", f"{user.pk}X", f"0X{user.pk}", f"{user.pk}.", f"#{user.pk}"):
+            api.fails("103", **{name: value})
+
     def test_5_a_user_who_is_not_active(self, api: API, stranger: User) -> None:
         User.objects.filter(pk=stranger.pk).update(is_active=False)
         api.fails("103", to=stranger.pk)
@@ -308,19 +314,24 @@ def test_an_icon_that_nobody_was_given(api: API, path: str) -> None:
     assert api.read(api.client.get(path), 404)["message"] == "Not found"
 
 
-def test_the_sites_own_icons(api: API, settings: Settings) -> None:
-    settings.OSSN_MESSAGING = {"USER_ICON": "tests.site.own_icon"}
+@pytest.mark.parametrize(
+    ("own", "start"),
+    [("own_icon", "http://testserver/icons/"), ("own_icon_of_the_host", "http://icons.testserver/")],
+)
+def test_the_sites_own_icons(api: API, settings: Settings, own: str, start: str) -> None:
+    settings.OSSN_MESSAGING = {"USER_ICON": f"tests.site.{own}"}
     payload = api.ok()
-    assert payload["message_from"]["icon"]["small"] == f"http://testserver/icons/{api.sender.pk}-small.png"
+    assert payload["message_from"]["icon"]["small"] == f"{start}{api.sender.pk}-small.png"
     assert payload["message_to"]["icon"]["small"].startswith("http://testserver/avatar/testuser/")
 
 
-def test_site_name_and_url(api: API, settings: Settings) -> None:
-    settings.OSSN_MESSAGING = {"SITE_NAME": "My site", "SITE_URL": "https://example.com/sub"}
+@pytest.mark.parametrize("url", ["https://example.com/SITES/X", "https://example.com/SITES/X/"])
+def test_site_name_and_url(api: API, settings: Settings, url: str) -> None:
+    settings.OSSN_MESSAGING = {"SITE_NAME": "My site", "SITE_URL": url}
     answer = api.send(attachment=upload("dummy.pdf"))
-    assert (answer["merchant"], answer["url"]) == ("My site", "https://example.com/sub/")
-    assert answer["payload"]["message_from"]["icon"]["small"].startswith("https://example.com/sub/avatar/")
-    assert answer["payload"]["attachment_url"].startswith("https://example.com/sub/messages/attachment/")
+    assert (answer["merchant"], answer["url"]) == ("My site", "https://example.com/SITES/X/")
+    assert answer["payload"]["message_from"]["icon"]["small"].startswith("https://example.com/SITES/X/avatar/")
+    assert answer["payload"]["attachment_url"].startswith("https://example.com/SITES/X/messages/attachment/")
 
 
 def test_behind_a_proxy(api: API, settings: Settings) -> None:
@@ -437,6 +448,17 @@ def test_under_a_language(sender: User, settings: Settings) -> None:
     for language in ("de", "fr"):
         with translation.override(language):
             assert icon_url(request, sender, "small").startswith(f"http://testserver/{language}/avatar/")
+
+
+def test_under_the_urls_that_a_middleware_chose(sender: User) -> None:
+    """As ``request.urlconf`` makes Django do, with others for each host."""
+    request = RequestFactory().get("/")
+    try:
+        for urlconf, root in (("tests.urls_prefixed", "/community/"), (None, "/")) * 2:
+            set_urlconf(urlconf)
+            assert icon_url(request, sender, "small").startswith(f"http://testserver{root}avatar/")
+    finally:
+        set_urlconf(None)
 
 
 def test_under_a_script_name_that_is_not_ascii() -> None:
