@@ -5,8 +5,9 @@ import json
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import User, UserManager
 from django.db import OperationalError, connection
+from django.db.models import QuerySet
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -451,6 +452,29 @@ def test_users_who_are_not_active(api: API, send: Any, sender: User, recipient: 
     assert api.ask(LIST, guid=recipient.pk, to=sender.pk)["code"] == "200"
     assert len(listed(api, sender, recipient)["list"]) == 1
     assert len(api.told(RECENT, guid=sender.pk)["list"]) == 1
+
+
+class Shown(UserManager[User]):
+    """The manager of a site that hides some of its users."""
+
+    def get_queryset(self) -> QuerySet[User]:
+        return super().get_queryset().exclude(username="testuser")
+
+
+@pytest.mark.parametrize("path", [LIST, LIST_1, NEW, NEW_1, RECENT, RECENT_1, UNREAD])
+def test_whom_the_sites_manager_hides(
+    api: API, send: Any, sender: User, recipient: User, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """They are not there, though there are messages of theirs."""
+    send(sender, recipient)
+    send(recipient, sender)
+    manager = Shown()
+    manager.model = User
+    monkeypatch.setattr(User._meta, "default_manager", manager)
+    answer = api.ask(path, **asked(path, recipient, sender))
+    assert (answer["code"], answer["message"]) == ("200", "Either user not found")
+    given = asked(path, sender, recipient)
+    assert api.ask(path, **given)["code"] == ("200" if len(given) == 2 else "100")
 
 
 @pytest.mark.parametrize("path", [LIST, LIST_1, NEW, NEW_1, RECENT, RECENT_1, UNREAD])
