@@ -89,7 +89,7 @@ def _root(package: zipfile.ZipFile, entry: zipfile.ZipInfo) -> str:
     parser.StartDoctypeDeclHandler = root.doctype
     with package.open(entry) as part:
         while block := part.read(BLOCK_SIZE):
-            parser.Parse(block, False)
+            parser.Parse(block)
             size += len(block)
             if size - parser.CurrentByteIndex > SMALL:  # it is kept in memory, and gone over again with each block
                 raise ValueError("a tag or comment is too long")

@@ -89,6 +89,8 @@ def test_holders_of_different_keys_are_different() -> None:
     assert one == KeyHolder(APIKey.objects.get(name="one"))
     assert hash(one) == hash(KeyHolder(APIKey.objects.get(name="one")))
     assert one != two
+    assert len({one, two}) == 2
+    assert hash(one) != hash(two), "a table of many holders is no list"
     with pytest.raises(ValueError, match="expected a number"):
         User.objects.filter(pk=str(one.pk)).exists()
 

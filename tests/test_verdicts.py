@@ -60,6 +60,7 @@ PIXELS = "too many pixels"
 MACRO = "it has macros"
 NO_DOCTYPE = "a DOCTYPE has no place here"
 CLIMBS = "an entry climbs out"
+TOO_MANY = "a part has too many elements"
 FOLLOWED = "something follows the picture"
 OTHER_MAIN = "the main part is not a document of word processing"
 
@@ -87,10 +88,21 @@ def other_type(kind: str) -> bytes:
     return docx(CONTENT_TYPES.replace("wordprocessingml.document.main", kind))
 
 
+def with_body(content: str) -> str:
+    """Return a main part with something in it."""
+    return DOCUMENT.replace("<w:body/>", f"<w:body>{content}</w:body>")
+
+
 def with_doctype(part: str, encoding: str = "utf-8") -> bytes:
     """Return a part of a package with a DOCTYPE before its root."""
     body = part.partition("?>")[2] if part.startswith("<?") else part
     return f'<?xml version="1.0" encoding="{encoding.removesuffix("-sig")}"?>{DOCTYPE}{body}'.encode(encoding)
+
+
+def filled(part: str, size: int) -> str:
+    """Return a part of a package that a comment behind its root makes so many bytes long."""
+    room = size - len(part) - len("<!---->")
+    return f"{part}<!--{random.Random(1).randbytes(room // 2 + 1).hex()[:room]}-->"
 
 
 def with_part(name: str, **attributes: int) -> Callable[[], bytes]:
@@ -560,10 +572,12 @@ TABLE: dict[str, tuple[str, Content]] = {
     "without-relationships.docx": (BROKEN_DOCX, docx(relationships=None)),
     "without-main-part.docx": (BROKEN_DOCX, docx(document=None)),
     "types-not-xml.docx": (BROKEN_DOCX, docx("<Types")),
+    "types-as-large-as-may-be.docx": (TAKEN, lambda: docx(filled(CONTENT_TYPES, MANY))),
     "types-too-large.docx": (
         "a part that is read whole is too large",
-        docx(CONTENT_TYPES + f"<!--{random.Random(1).randbytes(MANY).hex()}-->"),
+        lambda: docx(filled(CONTENT_TYPES, MANY + 1)),
     ),
+    "type-of-no-part.docx": (TAKEN, docx(CONTENT_TYPES.replace("</T", '<Default Extension="x"/></T'))),
     "types-say-nothing.docx": (OTHER_MAIN, docx(CONTENT_TYPES.replace("Override", "Over").replace("Part", "P"))),
     "relationships-not-xml.docx": (BROKEN_DOCX, docx(relationships=PAGE[:20])),
     "main-part-not-xml.docx": (BROKEN_DOCX, docx(document="Dear reader,")),
@@ -579,13 +593,22 @@ TABLE: dict[str, tuple[str, Content]] = {
         "the main part is not what its type says",
         docx(document=DOCUMENT.replace("wordprocessingml", "x")),
     ),
-    "main-part-too-deep.docx": (
-        "a part has too many elements",
-        docx(document=DOCUMENT.replace("<w:body/>", "<a>" * 1000 + "</a>" * 1000)),
+    "main-part-as-deep-as-may-be.docx": (TAKEN, docx(document=with_body("<a>" * 998 + "</a>" * 998))),
+    "main-part-too-deep.docx": (TOO_MANY, docx(document=with_body("<a>" * 999 + "</a>" * 999))),
+    "main-part-too-deep-after-others.docx": (
+        TOO_MANY,
+        docx(document=with_body("<a>" * 500 + "<b/>" * 400 + "<a>" * 500 + "</a>" * 1000)),
+    ),
+    "main-part-of-many-paragraphs.docx": (TAKEN, docx(document=with_body("<w:p/>" * 1500))),
+    "main-part-long.docx": (
+        TAKEN,
+        lambda: docx(
+            document=with_body(re.sub("(.{200})", r"<w:p>\1</w:p>", random.Random(1).randbytes(MANY // 2).hex()))
+        ),
     ),
     "main-part-with-a-long-comment.docx": (
         "a tag or comment is too long",
-        lambda: docx(document=DOCUMENT + f"<!--{random.Random(1).randbytes(MANY).hex()}-->"),
+        lambda: docx(document=filled(DOCUMENT, MANY + 100_000)),
     ),
     "no-main-relationship.docx": (
         "no main part, or more than one, or one elsewhere",
@@ -646,6 +669,17 @@ def test_the_verdict_on_a_file(name: str) -> None:
         assert left.size == (right if is_upright else ImageOps.exif_transpose(right)).size
     if is_upright:
         assert_same_picture(stored, sent)
+
+
+def test_the_elements_and_attributes_of_a_main_part_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of which there may be so many that it takes seconds to parse them."""
+    monkeypatch.setattr("ossn_messaging.docx.MAX_NODES", 9)
+    nine = with_body('<a/><a/><b c="" d=""/><e f=""/>')  # with the root and its body
+    assert kept("a.docx", docx(document=nine)) == docx(document=nine)
+    for ten in (nine.replace("<a/>", "<a/><a/>", 1), nine.replace('f=""', 'f="" g=""')):
+        with pytest.raises(AttachmentRefused) as refused:
+            kept("a.docx", docx(document=ten))
+        assert reason(refused.value) == TOO_MANY
 
 
 def test_each_sample_stands_in_the_table() -> None:
