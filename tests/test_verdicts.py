@@ -6,6 +6,7 @@ import random
 import re
 import stat
 import struct
+import sys
 import traceback
 import zipfile
 import zlib
@@ -60,6 +61,8 @@ PIXELS = "too many pixels"
 MACRO = "it has macros"
 NO_DOCTYPE = "a DOCTYPE has no place here"
 CLIMBS = "an entry climbs out"
+ENTRIES = "too many entries, or two under one name"
+OTHER_SIZE = "an entry has another size"
 TOO_MANY = "a part has too many elements"
 FOLLOWED = "something follows the picture"
 OTHER_MAIN = "the main part is not a document of word processing"
@@ -126,34 +129,68 @@ def packed(**parts: tuple[int, int]) -> bytes:
     return docx(edit=edit)
 
 
-def many_entries() -> bytes:
+def many_entries(count: int) -> bytes:
+    """Return a package of so many entries."""
+
     def edit(package: zipfile.ZipFile) -> None:
-        for number in range(5_000):
+        for number in range(count - len(package.filelist)):
             package.writestr(str(number), b"")
 
     return docx(edit=edit)
 
 
-def long_list() -> bytes:
-    """Return a package whose list of entries is long because each has a long comment."""
+def long_list(size: int) -> bytes:
+    """Return a package whose list of entries is so many bytes long because they have long comments."""
 
     def edit(package: zipfile.ZipFile) -> None:
         for number in range(20):
             package.writestr(str(number), b"")
-            package.filelist[-1].comment = bytes(60_000)
+        room = size - sum(46 + len(entry.filename) for entry in package.filelist)
+        for entry in package.filelist:
+            entry.comment = bytes(min(room, 60_000))
+            room -= len(entry.comment)
 
     return docx(edit=edit)
 
 
-def overlapping() -> bytes:
-    """Return a package many of whose entries are one and the same piece of it."""
+def unpacks_to(size: int) -> bytes:
+    """Return a package whose list of entries says that it unpacks to so much."""
 
     def edit(package: zipfile.ZipFile) -> None:
-        package.writestr("0", bytes(MANY), zipfile.ZIP_STORED)
-        for number in range(1, 100):
+        room = size - sum(entry.file_size for entry in package.filelist)
+        while room:
+            package.writestr(str(room), b"")
+            package.filelist[-1].file_size = min(room, MANY)
+            room -= package.filelist[-1].file_size
+
+    return docx(edit=edit)
+
+
+def overlapping(by: int) -> bytes:
+    """Return a package of which two entries are one and the same piece, and all together larger than it by so much."""
+
+    def build(size: int) -> bytes:
+        def edit(package: zipfile.ZipFile) -> None:
+            package.writestr("0", bytes(size), zipfile.ZIP_STORED)
             entry = copy.copy(package.filelist[-1])
-            entry.filename = entry.orig_filename = str(number)
+            entry.filename = entry.orig_filename = "1"
             package.filelist.append(entry)
+
+        return docx(edit=edit)
+
+    empty = build(0)
+    with zipfile.ZipFile(io.BytesIO(empty)) as package:
+        return build(len(empty) - sum(entry.compress_size for entry in package.filelist) + by)
+
+
+def renamed(name: str, extra: str) -> bytes:
+    """Return a package of which an entry has another name in an extra field (APPNOTE 6.3.10, 4.6.9)."""
+
+    def edit(package: zipfile.ZipFile) -> None:
+        entry = zipfile.ZipInfo(name)
+        data = b"\1" + zlib.crc32(name.encode()).to_bytes(4, "little") + extra.encode()
+        entry.extra = struct.pack("<HH", 0x7075, len(data)) + data
+        package.writestr(entry, b"x")
 
     return docx(edit=edit)
 
@@ -206,6 +243,9 @@ OTHER_KIND = {
     "docx": BROKEN_DOCX,
 }
 """What is wrong with a file that is something else."""
+
+NAMED_TWICE = {verdict: verdict if sys.version_info >= (3, 12) else TAKEN for verdict in (CLIMBS, ENTRIES, MACRO)}
+"""What is wrong with a file that has another name for programs that know of it, as Python does from 3.12 on."""
 
 Content = bytes | Callable[[], bytes] | None
 """Of a file; ``None`` where it stands in the folder of samples."""
@@ -508,11 +548,11 @@ TABLE: dict[str, tuple[str, Content]] = {
     "cut-in-its-list.docx": (BROKEN_DOCX, docx()[:-60]),
     "cut-in-its-end.docx": (BROKEN_DOCX, docx()[:-3]),
     "no-entries.docx": (BROKEN_DOCX, docx()[-22:]),
-    "empty-zip.docx": ("too many entries, or two under one name", b"PK\5\6" + bytes(18)),
+    "empty-zip.docx": (ENTRIES, b"PK\5\6" + bytes(18)),
     "part-damaged.docx": (BROKEN_DOCX, changed(docx(), 60, b"\0\0\0")),
     "other-part-damaged.docx": (BROKEN_DOCX, docx(x=b"x" * 9).replace(b"x\xab\xa8", b"y\xab\xa8", 1)),
     "crc.docx": (BROKEN_DOCX, with_part("a", CRC=1)),
-    "more-than-there-is.docx": ("an entry has another size", with_part("a", file_size=200)),
+    "more-than-there-is.docx": (OTHER_SIZE, with_part("a", file_size=200)),
     "less-than-there-is.docx": (BROKEN_DOCX, with_part("a", file_size=50)),
     "beyond-the-end.docx": (BROKEN_DOCX, with_part("a", header_offset=10_000)),
     "local-name-differs.docx": (BROKEN_DOCX, with_part("abc")().replace(b"abc", b"abd", 1)),
@@ -521,14 +561,15 @@ TABLE: dict[str, tuple[str, Content]] = {
     "lzma.docx": ("an entry is packed as none of a package is", packed(a=(9, zipfile.ZIP_LZMA))),
     "unknown-packing.docx": ("an entry is packed as none of a package is", with_part("a", compress_type=99)),
     "a-bomb.docx": ("an entry is packed too tightly", lambda: packed(a=(20 * MANY, zipfile.ZIP_DEFLATED))),
-    "a-bomb-in-pieces.docx": (
-        "it would unpack to too much",
-        lambda: packed(**{str(number): (MANY, zipfile.ZIP_DEFLATED) for number in range(257)}),
-    ),
+    "in-pieces-of-as-much-as-may-be.docx": (OTHER_SIZE, lambda: unpacks_to(256 * MANY)),
+    "a-bomb-in-pieces.docx": ("it would unpack to too much", lambda: unpacks_to(256 * MANY + 1)),
     "declares-a-bomb.docx": ("an entry is packed too tightly", with_part("a", file_size=2**40)),
-    "overlapping.docx": ("its entries overlap", overlapping),
-    "too-many-entries.docx": ("too many entries, or two under one name", many_entries),
-    "long-list.docx": ("the list of entries is too long", long_list),
+    "overlapping.docx": ("its entries overlap", overlapping(1)),
+    "overlapping-less.docx": (BROKEN_DOCX, overlapping(0)),
+    "as-many-entries-as-may-be.docx": (TAKEN, lambda: many_entries(5_000)),
+    "too-many-entries.docx": (ENTRIES, lambda: many_entries(5_001)),
+    "list-as-long-as-may-be.docx": (TAKEN, lambda: long_list(MANY)),
+    "long-list.docx": ("the list of entries is too long", lambda: long_list(MANY + 1)),
     # DOCX: the names of entries
     "climbs-out.docx": (CLIMBS, with_part("../../evil")),
     "climbs-out-in-the-middle.docx": (CLIMBS, with_part("word/../../evil")),
@@ -538,8 +579,16 @@ TABLE: dict[str, tuple[str, Content]] = {
     "drive.docx": (CLIMBS, with_part("C:evil")),
     "nul.docx": (CLIMBS, with_part("evil!.xml")().replace(b"evil!", b"evil\0")),
     "link.docx": ("an entry is a link", with_part("a", external_attr=(stat.S_IFLNK | 0o777) << 16)),
-    "twice.docx": ("too many entries, or two under one name", docx(xy="1", yx="2").replace(b"yx", b"xy")),
-    "twice-in-other-case.docx": ("too many entries, or two under one name", with_part("Word/Document.XML")),
+    "twice.docx": (ENTRIES, docx(xy="1", yx="2").replace(b"yx", b"xy")),
+    "twice-up-to-a-nul.docx": (ENTRIES, docx(**{"x!1": "1", "x!2": "2"}).replace(b"x!", b"x\0")),
+    "climbs-out-under-another-name.docx": (NAMED_TWICE[CLIMBS], renamed("a", "../evil")),
+    "climbs-out-under-its-first-name.docx": (CLIMBS, renamed("../evil", "a")),
+    "drive-under-another-name.docx": (NAMED_TWICE[CLIMBS], renamed("a", "c:evil")),
+    "drive-under-its-first-name.docx": (CLIMBS, renamed("c:evil", "a")),
+    "twice-under-another-name.docx": (NAMED_TWICE[ENTRIES], renamed("a", "Word/Document.xml")),
+    "twice-under-its-first-name.docx": (ENTRIES, renamed("Word/Document.xml", "a")),
+    "macros-under-a-second-name.docx": (NAMED_TWICE[MACRO], renamed("a", "vbaProject.bin")),
+    "twice-in-other-case.docx": (ENTRIES, with_part("Word/Document.XML")),
     # DOCX: other packages
     "open-document.docx": (BROKEN_DOCX, other_package("mimetype", "application/vnd.oasis.opendocument.text")),
     "jar.docx": (BROKEN_DOCX, other_package("META-INF/MANIFEST.MF")),
