@@ -8,6 +8,7 @@ import stat
 import struct
 import sys
 import traceback
+import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -18,7 +19,6 @@ from PIL import Image, ImageOps
 
 from ossn_messaging.exceptions import AttachmentRefused
 from tests.files import (
-    CATALOG,
     CONTENT_TYPES,
     DOCUMENT,
     ICC,
@@ -221,12 +221,32 @@ def jpeg_size(width: int, height: int) -> bytes:
     return changed(JPEG, JPEG.index(b"\xff\xc0") + 5, struct.pack(">HH", height, width))
 
 
-def xref_stream(*entries: bytes, size: int, data: bytes) -> bytes:
-    """Return a PDF whose table is a stream."""
-    body = b"%PDF-1.5\n1 0 obj" + CATALOG + b"endobj\n"
-    table = b"2 0 obj<</Type/XRef/W[1 2 1]/Size %d/Root 1 0 R/Filter/FlateDecode/Length %d%s>>stream\n%s\nendstream"
-    stream = table % (size, len(data), b"".join(entries), data)
+def xref_stream(*entries: bytes, size: int = 3, data: bytes, way: bytes = b"/FlateDecode") -> bytes:
+    """Return a PDF whose table is a stream, packed in this way."""
+    body = b"%PDF-1.5\n1 0 obj<</Type/Catalog/Pages<<>> >>endobj\n"
+    table = b"2 0 obj<</Type/XRef/W[1 2 1]/Size %d/Root 1 0 R/Filter%s/Length %d%s>>stream\n%s\nendstream"
+    stream = table % (size, way, len(data), b"".join(entries), data)
     return body + stream + b" endobj\nstartxref\n%d\n%%%%EOF\n" % len(body)
+
+
+XREF = b"\0\0\0\0" + b"\1\0\x09\0" + b"\1\0\x33\0"
+"""The table of such a PDF."""
+
+
+def lzw(data: bytes, zeros: int = 0) -> bytes:
+    """Pack bytes, and zeros behind them, in the way of LZW, whose codes grow longer (PDF Reference 1.7, 3.3.3)."""
+    codes = [256, *data]
+    while zeros > 0:
+        run = [0, *range(258, 1258)]
+        codes += [256, *run]
+        zeros -= len(run) * (len(run) + 1) // 2
+    bits, since = "", 0
+    for code in (*codes, 257):
+        since += 1
+        bits += f"{code:0{9 + sum(since > limit for limit in (254, 766))}b}"
+        since *= code != 256
+    bits += "0" * (-len(bits) % 8)
+    return int(bits, 2).to_bytes(len(bits) // 8)
 
 
 def deep(depth: int) -> bytes:
@@ -318,13 +338,9 @@ TABLE: dict[str, tuple[str, Content]] = {
     # good documents, made
     "dummy.pdf": (TAKEN, PDF),
     "report.tar.pdf": (TAKEN, PDF),
-    "some-behind.pdf": (TAKEN, PDF + b"\n" * 900),
-    "table-in-a-stream.pdf": (
-        TAKEN,
-        xref_stream(size=3, data=zlib.compress(b"\0\0\0\0" + b"\1\0\x09\0" + b"\1\0\x31\0")).replace(
-            b"/Pages 2 0 R", b"/Pages<<>> "
-        ),
-    ),
+    "table-in-a-stream.pdf": (TAKEN, xref_stream(data=zlib.compress(XREF))),
+    "table-packed-by-lzw.pdf": (TAKEN, xref_stream(data=lzw(XREF), way=b"/LZWDecode")),
+    "table-packed-by-runs.pdf": (TAKEN, xref_stream(data=b"\x0b" + XREF + b"\x80", way=b"/RunLengthDecode")),
     "large.pdf": (TAKEN, lambda: pdf(b"<</Length 20000000>>stream\n" + bytes(20_000_000) + b"\nendstream ")),
     "letter.docx": (TAKEN, docx()),
     "type-by-suffix.docx": (
@@ -510,7 +526,8 @@ TABLE: dict[str, tuple[str, Content]] = {
     "cut.pdf": (NO_PDF, PDF[:-8]),
     "cut-in-its-table.pdf": (NO_PDF, PDF[: PDF.index(b"trailer")]),
     "half.pdf": (NO_PDF, PDF[: len(PDF) // 2]),
-    "much-behind.pdf": (NO_PDF, PDF + b"\n" * 1100),
+    "as-much-behind-as-may-be.pdf": (TAKEN, PDF + b"\n" * (1024 - len(b"%%EOF\n"))),
+    "much-behind.pdf": (NO_PDF, PDF + b"\n" * (1024 - len(b"%%EOF\n") + 1)),
     "html-behind.pdf": (NO_PDF, PDF + PAGE * 50),
     "only-ends.pdf": (BROKEN_PDF, b"%PDF-1.4\n%%EOF\n"),
     "without-startxref.pdf": (BROKEN_PDF, PDF.replace(b"startxref", b"stampxref")),
@@ -529,13 +546,19 @@ TABLE: dict[str, tuple[str, Content]] = {
         lambda: pdf(catalog=b"<<>>", trailer=b"/Prev %d" % pdf(catalog=b"<<>>").index(b"xref")),
     ),
     "table-too-large.pdf": (BROKEN_PDF, PDF.replace(b"xref\n0 4", b"xref\n0 9999999999")),
-    "table-is-a-bomb.pdf": (
+    "table-of-too-many-objects.pdf": (
         BROKEN_PDF,
-        lambda: xref_stream(size=600_000, data=zlib.compress(bytes(4 * 600_000))),
+        lambda: xref_stream(size=500_001, data=zlib.compress(XREF + bytes(4 * 499_998))),
     ),
     "table-unpacks-to-too-much.pdf": (
         BROKEN_PDF,
-        lambda: xref_stream(size=9, data=zlib.compress(bytes(80 * MANY))),
+        lambda: xref_stream(data=zlib.compress(XREF + bytes(8 * MANY))),
+    ),
+    "table-unpacks-to-too-much-in-two-steps.pdf": (
+        BROKEN_PDF,
+        lambda: xref_stream(
+            data=zlib.compress(zlib.compress(XREF + bytes(5 * MANY), 0)), way=b"[/FlateDecode/FlateDecode]"
+        ),
     ),
     "table-not-packed.pdf": (BROKEN_PDF, xref_stream(size=9, data=b"x" * 40)),
     "table-within-itself.pdf": (BROKEN_PDF, xref_stream(b"/Length 2 0 R", size=9, data=zlib.compress(b"\2\0\2\0" * 9))),
@@ -626,6 +649,7 @@ TABLE: dict[str, tuple[str, Content]] = {
         "a part that is read whole is too large",
         lambda: docx(filled(CONTENT_TYPES, MANY + 1)),
     ),
+    "main-part-nowhere.docx": (OTHER_MAIN, docx(relationships=RELATIONSHIPS.replace("Target=", "To="))),
     "type-of-no-part.docx": (TAKEN, docx(CONTENT_TYPES.replace("</T", '<Default Extension="x"/></T'))),
     "types-say-nothing.docx": (OTHER_MAIN, docx(CONTENT_TYPES.replace("Override", "Over").replace("Part", "P"))),
     "relationships-not-xml.docx": (BROKEN_DOCX, docx(relationships=PAGE[:20])),
@@ -718,6 +742,36 @@ def test_the_verdict_on_a_file(name: str) -> None:
         assert left.size == (right if is_upright else ImageOps.exif_transpose(right)).size
     if is_upright:
         assert_same_picture(stored, sent)
+
+
+BOMBS = {
+    b"/FlateDecode": lambda size: zlib.compress(XREF + bytes(size)),
+    b"/LZWDecode": lambda size: lzw(XREF, size),
+    b"/RunLengthDecode": lambda size: b"\x0b" + XREF + b"\x81\0" * (size // 128) + b"\x80",
+}
+"""The tables that unpack to so many bytes, by the ways in which they are packed."""
+
+
+@pytest.mark.parametrize("way", BOMBS)
+def test_a_table_of_a_pdf_is_not_unpacked_beyond_its_limit(way: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ossn_messaging.pdf.MAX_UNPACKED", MANY)
+    bomb = xref_stream(data=BOMBS[way](10 * MANY), way=way)
+    kept("a.pdf", PDF)  # what is imported for the first time takes memory too
+    tracemalloc.start()
+    try:
+        with pytest.raises(AttachmentRefused):
+            kept("a.pdf", bomb)
+        _now, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 5 * MANY
+
+
+def test_a_pdf_that_is_not_opened_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ossn_messaging.pdf.MAX_SECONDS", 0)
+    with pytest.raises(AttachmentRefused) as refused:
+        kept("a.pdf", PDF)
+    assert reason(refused.value) == "it takes too long to open"
 
 
 def test_the_elements_and_attributes_of_a_main_part_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
