@@ -158,8 +158,8 @@ def _check_parts(package: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo]) 
     if len(relationships) != 1 or relationships[0].get("TargetMode", "Internal") != "Internal":
         raise ValueError("no main part, or more than one, or one elsewhere")
     main = posixpath.normpath(posixpath.join("/", relationships[0].get("Target", "").lower()))
-    by_name = {part.get("PartName", "").lower(): part.get("ContentType") for part in types}
-    by_suffix = {f".{part.get('Extension', '').lower()}": part.get("ContentType") for part in types}
+    by_name = {name.lower(): part.get("ContentType") for part in types if (name := part.get("PartName"))}
+    by_suffix = {f".{suffix.lower()}": part.get("ContentType") for part in types if (suffix := part.get("Extension"))}
     if by_name.get(main, by_suffix.get(posixpath.splitext(main)[1])) != MAIN_TYPE:
         raise ValueError("the main part is not a document of word processing")
     if _root(package, entries[main[1:]]) not in MAIN_ROOTS:

@@ -362,6 +362,7 @@ TABLE: dict[str, tuple[str, Content]] = {
     "": (NAME, PDF),
     "name.": (NAME, PDF),
     "a.pdf.exe": (NAME, PDF),
+    "b" * 251 + ".pdf": (TAKEN, PDF),
     "b" * 252 + ".pdf": ("the attachment's file name is too long", PDF),
     # one kind under the extension of another
     **{
@@ -652,6 +653,14 @@ TABLE: dict[str, tuple[str, Content]] = {
     "main-part-nowhere.docx": (OTHER_MAIN, docx(relationships=RELATIONSHIPS.replace("Target=", "To="))),
     "type-of-no-part.docx": (TAKEN, docx(CONTENT_TYPES.replace("</T", '<Default Extension="x"/></T'))),
     "types-say-nothing.docx": (OTHER_MAIN, docx(CONTENT_TYPES.replace("Override", "Over").replace("Part", "P"))),
+    "type-of-another-part.docx": (
+        OTHER_MAIN,
+        docx(
+            relationships=RELATIONSHIPS.replace("document.xml", "other."),
+            document=None,
+            **{"word/other.": DOCUMENT},
+        ),
+    ),
     "relationships-not-xml.docx": (BROKEN_DOCX, docx(relationships=PAGE[:20])),
     "main-part-not-xml.docx": (BROKEN_DOCX, docx(document="Dear reader,")),
     "main-part-empty.docx": (BROKEN_DOCX, docx(document="")),
