@@ -110,6 +110,11 @@ def text_chunks() -> PngImagePlugin.PngInfo:
     return info
 
 
+def segment(marker: int, data: bytes) -> bytes:
+    """Return a segment of a JPEG."""
+    return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
+
+
 def png_chunk(name: bytes, data: bytes = b"") -> bytes:
     return struct.pack(">I4s", len(data), name) + data + zlib.crc32(name + data).to_bytes(4, "big")
 

@@ -18,6 +18,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from ossn_messaging.exceptions import AttachmentRefused
+from ossn_messaging.pictures import PIXELS_PER_BYTE
+from ossn_messaging.pictures.png import chunks
 from tests.files import (
     CONTENT_TYPES,
     DOCUMENT,
@@ -39,6 +41,7 @@ from tests.files import (
     png,
     png_chunk,
     riff,
+    segment,
 )
 
 FOLDER = Path(__file__).parent / "samples"
@@ -60,6 +63,9 @@ BROKEN_WEBP = "not a whole WEBP picture"
 PIXELS = "too many pixels"
 MACRO = "it has macros"
 NO_DOCTYPE = "a DOCTYPE has no place here"
+OUTSIDE = "a frame is not within the picture"
+MISSING_PIECE = "a piece of the animation is missing"
+NO_FILTER = "a row is filtered in no known way"
 CLIMBS = "an entry climbs out"
 ENTRIES = "too many entries, or two under one name"
 OTHER_SIZE = "an entry has another size"
@@ -212,13 +218,54 @@ def other_package(main: str, content: str = "<x/>") -> bytes:
     return file.getvalue()
 
 
-def segment(marker: int, data: bytes) -> bytes:
-    return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
-
-
 def jpeg_size(width: int, height: int) -> bytes:
     """Return a JPEG that says that it has so many pixels."""
     return changed(JPEG, JPEG.index(b"\xff\xc0") + 5, struct.pack(">HH", height, width))
+
+
+def with_chunk(content: bytes, name: bytes, number: int, change: Callable[[bytes], bytes]) -> bytes:
+    """Return a PNG in which the data of the chunk with this name and number is changed."""
+    built, seen = content[:8], 0
+    for found, start, end in chunks(io.BytesIO(content)):
+        data = content[start + 8 : end - 4]
+        if found == name:
+            data, seen = (change(data) if seen == number else data), seen + 1
+        built += png_chunk(found, data)
+    return built
+
+
+def scans(count: int) -> bytes:
+    """Return a JPEG with so many scans, most of them its last."""
+    last = MULTI_SCAN[MULTI_SCAN.rindex(b"\xff\xda") : -2]
+    return MULTI_SCAN[:-2] + last * (count - MULTI_SCAN.count(b"\xff\xda")) + b"\xff\xd9"
+
+
+def long_scan(length: int) -> bytes:
+    """Return a JPEG whose scan has so many bytes, most of which mean nothing."""
+    header, scan = JPEG[:-2].split(b"\xff\xda")
+    return header + b"\xff\xda" + scan[:12] + scan[12:].ljust(length, b"\0") + b"\xff\xd9"
+
+
+MOVING = frames("PNG")
+
+
+def moving(number: int, change: Callable[[bytes], bytes]) -> bytes:
+    """Return a moving PNG in which what one of its frames says of itself is changed."""
+    return with_chunk(MOVING, b"fcTL", number, change)
+
+
+def frame_at(left: int, top: int, width: int, height: int, number: int = 1) -> bytes:
+    """Return a moving PNG whose second frame, or another, is somewhere else."""
+    return moving(number, lambda data: data[:4] + struct.pack(">IIII", width, height, left, top) + data[20:])
+
+
+def pieces(*lengths: int) -> bytes:
+    """Return a PNG whose data are in chunks of these lengths, and the rest in a last one."""
+    row = b"\0" + random.Random(1).randbytes(sum(lengths) // 16)
+    data = io.BytesIO(zlib.compress(row * 16, 0))
+    whole = png(8 * (len(row) - 1), 16, b"")
+    chunks = [png_chunk(b"IDAT", data.read(length)) for length in (*lengths, None)]
+    return whole.replace(png_chunk(b"IDAT"), b"".join(chunks))
 
 
 def xref_stream(*entries: bytes, size: int = 3, data: bytes, way: bytes = b"/FlateDecode") -> bytes:
@@ -409,15 +456,20 @@ TABLE: dict[str, tuple[str, Content]] = {
     "segment-of-no-length.jpg": (NO_MARKER, JPEG[:2] + b"\xff\xe1\0\0" + JPEG[2:]),
     "segment-too-long.jpg": (CUT, JPEG[:2] + b"\xff\xe1\xff\xff" + JPEG[2:]),
     "reserved-marker.jpg": ("a marker that has no place here", JPEG[:2] + segment(0xF0, SCRIPT) + JPEG[2:]),
+    "bmp-in-a-segment.jpg": (BROKEN_JPEG, b"BM" + segment(0xDB, picture("BMP")[6:]) + b"\xff\xd9"),
     "lossless.jpg": (BROKEN_JPEG, JPEG.replace(b"\xff\xc0", b"\xff\xc3")),
     "no-pixels.jpg": (BROKEN_JPEG, jpeg_size(0, 32)),
     "too-many-pixels.jpg": (PIXELS, jpeg_size(7072, 7072)),
     "declares-a-bomb.jpg": (BROKEN_JPEG, jpeg_size(65_500, 65_500)),
     "a-bomb.jpg": (PIXELS, lambda: picture("JPEG", Image.new("L", (7100, 7100)))),
     "many-segments.jpg": ("too many pieces", lambda: JPEG[:2] + segment(0xFE, b"") * 100_000 + JPEG[2:]),
-    "scans-again-and-again.jpg": (
-        "too many scans",
-        MULTI_SCAN[:-2] + MULTI_SCAN[MULTI_SCAN.rindex(b"\xff\xda") : -2] * 50 + b"\xff\xd9",
+    "as-many-scans-as-can-be.jpg": (TAKEN, scans(50)),
+    "scans-again-and-again.jpg": ("too many scans", scans(51)),
+    "marker-across-blocks.jpg": (TAKEN, long_scan(64 * 1024 - 1)),
+    "as-many-pixels-as-its-data.jpg": (TAKEN, jpeg_size(PIXELS_PER_BYTE, len(JPEG))),
+    "more-pixels-than-its-data.jpg": (
+        "more pixels than its data can stand for",
+        jpeg_size(PIXELS_PER_BYTE, len(JPEG) + 1),
     ),
     "exif-of-no-order.jpg": (TAKEN, JPEG[:2] + segment(0xE1, b"Exif\0\0??") + JPEG[2:]),
     "number-of-lines.jpg": (TAKEN, JPEG[:2] + segment(0xDC, SCRIPT) + JPEG[2:]),
@@ -433,6 +485,7 @@ TABLE: dict[str, tuple[str, Content]] = {
     "header-crc.png": (BROKEN_PNG, changed(PNG, 29, b"\0\0\0\0")),
     "data-crc.png": ("a checksum is wrong", changed(PNG, -16, b"\0\0\0\0")),
     "chunk-too-long.png": (CUT, changed(PNG, 33, b"\x7f")),
+    "chunk-as-long-as-can-be.png": (CUT, changed(PNG, 33, b"\xff")),
     "without-header.png": (BROKEN_PNG, PNG[:8] + PNG[33:]),
     "without-data.png": ("rows are missing", PNG[:33] + png_chunk(b"IEND")),
     "without-palette.png": (BROKEN_PNG, changed(png(8, 1, zlib.compress(b"\0\0")), 25, b"\3")),
@@ -469,20 +522,44 @@ TABLE: dict[str, tuple[str, Content]] = {
             png_chunk(b"IHDR", struct.pack(">IIBBBBB", 4100, 4100, 8, 2, 0, 0, 0)),
         ),
     ),
+    "data-in-pieces.png": (TAKEN, pieces(0, 1, *(64 * 1024 + more for more in range(-9, 4)))),
+    "row-longer-than-a-block.png": (TAKEN, png(8 * 70_000, 2, zlib.compress(bytes(2 * 70_001)))),
     "rows-too-many.png": ("more data than rows", png(8, 7, zlib.compress(b"\0\xaa" * 8))),
     "text-after-the-rows.png": ("something follows the rows", png(8, 8, zlib.compress(b"\0\xaa" * 8) + SCRIPT)),
-    "colours-too-long.png": ("a chunk is too long", png(8, 1, zlib.compress(b"\0\0"), png_chunk(b"gAMA", SCRIPT))),
+    "colours-too-long.png": ("a chunk is too long", png(8, 1, zlib.compress(b"\0\0"), png_chunk(b"gAMA", bytes(5)))),
+    "frame-too-wide.png": (OUTSIDE, frame_at(0, 0, 49, 32)),
+    "frame-too-high.png": (OUTSIDE, frame_at(0, 0, 48, 33)),
+    "frame-too-far-right.png": (OUTSIDE, frame_at(1, 0, 48, 32)),
+    "frame-too-far-down.png": (OUTSIDE, frame_at(0, 1, 48, 32)),
+    "frame-of-no-width.png": (OUTSIDE, frame_at(0, 0, 0, 32)),
+    "frame-of-no-height.png": (OUTSIDE, frame_at(0, 0, 48, 0)),
+    "frame-of-negative-width.png": (OUTSIDE, frame_at(0, 0, 2**32 - 48, 32)),
+    "first-frame-smaller.png": ("the first frame is not all of the picture", frame_at(0, 0, 8, 8, number=0)),
+    "frame-out-of-order.png": (MISSING_PIECE, moving(1, lambda data: struct.pack(">I", 9) + data[4:])),
+    "data-out-of-order.png": (
+        MISSING_PIECE,
+        with_chunk(MOVING, b"fdAT", 0, lambda data: struct.pack(">I", 9) + data[4:]),
+    ),
+    "colours-of-no-palette.png": (
+        "its colours are nowhere",
+        with_chunk(png(8, 1, zlib.compress(b"\0\0")), b"IHDR", 0, lambda data: data[:9] + b"\3" + data[10:]),
+    ),
+    "last-filter.png": (TAKEN, png(8, 1, zlib.compress(b"\4\0"))),
+    "filter-that-there-is-not.png": (NO_FILTER, png(8, 1, zlib.compress(b"\5\0"))),
+    "filter-that-there-is-not-in-a-later-row.png": (NO_FILTER, png(8, 3, zlib.compress(b"\0\0\4\0\5\0"))),
     "text-in-its-end.png": (TAKEN, PNG[:-12] + png_chunk(b"IEND", SCRIPT)),
     # GIF
     "before-it.gif": (NO_BLOCK, PAGE + GIF),
     "html-behind.gif": (FOLLOWED, GIF + PAGE),
     "script-behind.gif": (FOLLOWED, GIF + b"=1;" + SCRIPT),
+    "one-byte-behind.gif": (FOLLOWED, GIF + b"X"),
     "script-after-zeros.gif": (FOLLOWED, GIF + bytes(9) + SCRIPT),
     "zip-behind.gif": (FOLLOWED, GIF + docx()),
     "another-behind.gif": (FOLLOWED, GIF + GIF),
     "cut-in-its-header.gif": (CUT, GIF[:9]),
     "cut-in-its-palette.gif": (CUT, GIF[:40]),
     "cut-in-its-data.gif": (CUT, GIF[:-60]),
+    "cut-between-its-blocks.gif": (CUT, gif(1, 1, gif_frame(1, 1))[:-2]),
     "cut-before-its-end.gif": (CUT, GIF[:-1]),
     "cut-in-its-second-frame.gif": (CUT, frames("GIF")[:-80]),
     "strewn.gif": (NO_BLOCK, GIF[:-1] + b"\0\0" + GIF[-1:]),
@@ -494,6 +571,7 @@ TABLE: dict[str, tuple[str, Content]] = {
     "declares-a-bomb.gif": (BROKEN_GIF, gif(65_535, 65_535, gif_frame(65_535, 65_535))),
     "first-frame-is-a-bomb.gif": (PIXELS, gif(1, 1, gif_frame(9000, 9000))),
     "second-frame-is-a-bomb.gif": (PIXELS, gif(1, 1, gif_frame(1, 1), gif_frame(9000, 9000))),
+    "second-frame-is-wide.gif": (PIXELS, gif(1, 1, gif_frame(1, 1), gif_frame(0x8000, 2000))),
     "too-many-frames.gif": ("too many frames", lambda: gif(1, 1, gif_frame(1, 1) * 10_001)),
     "too-many-pixels-together.gif": (PIXELS, lambda: gif(1000, 1000, gif_frame(1, 1) * 51)),
     # WebP
@@ -501,8 +579,11 @@ TABLE: dict[str, tuple[str, Content]] = {
     "cut-in-its-header.webp": (CUT, WEBP[:25]),
     "cut-in-its-data.webp": (CUT, WEBP[:-60]),
     "size-too-large.webp": (CUT, changed(WEBP, 4, (len(WEBP) + 92).to_bytes(4, "little"))),
+    "size-as-large-as-can-be.webp": (CUT, changed(WEBP, 4, b"\xff\xff\xff\xff")),
+    "size-one-too-small.webp": ("a chunk is too long", changed(WEBP, 4, (len(WEBP) - 9).to_bytes(4, "little"))),
     "size-too-small.webp": ("a chunk is too long", changed(WEBP, 4, (40).to_bytes(4, "little"))),
     "chunk-too-long.webp": ("a chunk is too long", changed(WEBP, 16, b"\xff\xff\xff\x7f")),
+    "chunk-as-long-as-can-be.webp": ("a chunk is too long", changed(WEBP, 16, b"\xf8\xff\xff\xff")),
     "signature-damaged.webp": (BROKEN_WEBP, changed(WEBP, 23, b"\0\0\0")),
     "header-alone.webp": (BROKEN_WEBP, riff((b"VP8X", bytes(10)))),
     "without-picture.webp": (BROKEN_WEBP, riff((b"EXIF", exif().tobytes()))),
@@ -519,6 +600,7 @@ TABLE: dict[str, tuple[str, Content]] = {
         lambda: frames("WEBP", 4, size=(3600, 3600), lossless=True, method=0, quality=0),
     ),
     "chunk-twice.webp": (TAKEN, riff((b"VP8 ", WEBP[WEBP.index(b"VP8 ") + 8 :]), (b"VP8 ", SCRIPT))),
+    "as-many-chunks-as-can-be.webp": (TAKEN, lambda: riff((b"VP8 ", WEBP[20:]), *[(b"abcd", b"")] * 99_999)),
     "many-chunks.webp": ("too many pieces", lambda: riff(*[(b"abcd", b"")] * 100_001)),
     # PDF
     "late.pdf": (NO_PDF, b"\n" + PDF),
