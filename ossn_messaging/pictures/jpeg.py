@@ -40,7 +40,9 @@ PROFILE = b"ICC_PROFILE\0"
 
 def _keep_segment(file: IO[bytes], marker: int, at: int, end: int, kept: Kept) -> None:
     """Keep what is the picture's of a segment, or of a scan, from ``at`` up to ``end``."""
-    beginning = read_exactly(file, at + 4, min(12, max(0, end - at - 4)))
+    # One that is shorter is none of those below. Made longer, it would swallow the beginning of what follows, and
+    # decoders would find other segments, and more scans, than are counted here.
+    beginning = read_exactly(file, at + 4, 12) if end - at >= 16 else b""
     if marker in PICTURE or (marker == 0xE2 and beginning == PROFILE):
         kept.add(at, end)
     elif marker == 0xE0 and beginning.startswith(b"JFIF\0"):
