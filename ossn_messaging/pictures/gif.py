@@ -63,7 +63,7 @@ def _end_of_blocks(file: IO[bytes], at: int) -> int:
         block = file.read(BLOCK_SIZE)
         if not block:
             raise ValueError("the file ends too early")
-        size, position = 1, 0
+        position = 0
         while position < len(block) and (size := block[position]):
             position += 1 + size
         at += position

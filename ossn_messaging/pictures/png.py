@@ -53,7 +53,7 @@ def keep(file: IO[bytes]) -> Kept:
             once.add(name)
             kept.add(start, end)
             if name == b"acTL":
-                announced = int.from_bytes(read_exactly(file, start + 8, min(4, end - start - 12)), "big")
+                announced = int.from_bytes(read_exactly(file, start + 8, 4), "big")
         elif name == b"eXIf":
             kept.note_exif(file, start + 8, end - 4)
         elif name == b"fcTL":

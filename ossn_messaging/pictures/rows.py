@@ -51,7 +51,6 @@ class Rows:
                 self.passes.append((size, missing - len(part)))
 
     def end(self) -> None:
-        self._take(self.packed.flush())
         if self.passes or not self.packed.eof:
             raise ValueError("rows are missing")
 
