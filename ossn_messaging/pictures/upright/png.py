@@ -17,33 +17,32 @@ CARRIERS = {1: "P;1", 2: "P;2", 4: "P;4", 8: "L", 16: "LA", 24: "RGB", 32: "RGBA
 def turned(data: bytes, orientation: int) -> bytes:
     """Return the PNG upright, with all else that it has."""
     width, height, depth, colour, _, _, interlaced = struct.unpack(">2I5B", data[16:29])
-    box = Box(0, 0, width, height)
+    canvas = size = width, height
     chunks: list[tuple[bytes, bytes]] = []
     pixels = bytearray()
-    frames = number = 0
+    has_data, number = False, 0
     for name, start, end in png_chunks(io.BytesIO(data)):
         content = data[start + 8 : end - 4]
         if name in {b"IDAT", b"fdAT"}:
             pixels += content if name == b"IDAT" else content[4:]
             continue
         if pixels and name in {b"fcTL", b"IEND"}:
-            frame = _turned_pixels(bytes(pixels), box, depth * CHANNELS[colour], interlaced, TURNS[orientation])
-            if frames:
+            frame = _turned_pixels(bytes(pixels), size, depth * CHANNELS[colour], interlaced, TURNS[orientation])
+            if has_data:
                 chunks.append((b"fdAT", struct.pack(">I", number) + frame))
                 number += 1
             else:
                 chunks.append((b"IDAT", frame))
-            frames += 1
+            has_data = True
             pixels.clear()
         if name == b"IHDR":
-            upright = turned_box(box, box, orientation)
-            content = struct.pack(">2I", upright.width, upright.height) + content[8:12] + b"\0"  # not interlaced
+            upright = canvas[:: -1 if orientation in TRANSPOSES else 1]
+            content = struct.pack(">2I", *upright) + content[8:12] + b"\0"  # not interlaced
         elif name == b"fcTL":
             frame_width, frame_height, left, top = struct.unpack(">4I", content[4:20])
-            box = Box(left, top, frame_width, frame_height)
-            upright = turned_box(box, Box(0, 0, width, height), orientation)
-            fields = number, upright.width, upright.height, upright.left, upright.top
-            content = struct.pack(">5I", *fields) + content[20:]
+            size = frame_width, frame_height
+            box = turned_box(Box(left, top, *size), canvas, orientation)
+            content = struct.pack(">5I", number, box.width, box.height, box.left, box.top) + content[20:]
             number += 1
         elif name == b"pHYs" and orientation in TRANSPOSES:
             content = content[4:8] + content[:4] + content[8:]
@@ -54,8 +53,8 @@ def turned(data: bytes, orientation: int) -> bytes:
     )
 
 
-def _turned_pixels(data: bytes, box: Box, bits: int, interlaced: int, turn: Image.Transpose) -> bytes:
-    size, carrier = (box.width, box.height), CARRIERS[bits]
+def _turned_pixels(data: bytes, size: tuple[int, int], bits: int, interlaced: int, turn: Image.Transpose) -> bytes:
+    carrier = CARRIERS[bits]
     mode = carrier.partition(";")[0]
     if bits <= 32:
         image = Image.frombytes(mode, size, data, "zip", (carrier, interlaced)).transpose(turn)

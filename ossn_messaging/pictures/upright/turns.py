@@ -52,11 +52,11 @@ class Box(NamedTuple):
     height: int
 
 
-def turned_box(box: Box, canvas: Box, orientation: int) -> Box:
-    """Return where a part of ``canvas`` is once that is upright."""
+def turned_box(box: Box, canvas: tuple[int, int], orientation: int) -> Box:
+    """Return where a part of a picture of this width and height is once that is upright."""
     left, top, width, height = box
     if orientation in MIRRORS_WIDTH:
-        left = canvas.width - left - width
+        left = canvas[0] - left - width
     if orientation in MIRRORS_HEIGHT:
-        top = canvas.height - top - height
+        top = canvas[1] - top - height
     return Box(top, left, height, width) if orientation in TRANSPOSES else Box(left, top, width, height)
