@@ -265,6 +265,14 @@ def test_a_png_keeps_its_pixels(sent: bytes, orientation: int) -> None:
     assert left == [name for name in right if name != b"eXIf"]
 
 
+@pytest.mark.parametrize(
+    "image", [photo((200, 150)).quantize(16), photo((200, 150), "L"), photo((200, 150))], ids=["P;4", "L", "RGB"]
+)
+def test_a_png_stays_as_small(image: Image.Image) -> None:
+    upright = picture("PNG", image.transpose(Image.Transpose.ROTATE_270))
+    assert len(kept(held(picture("PNG", image), tiff(6)))) <= 1.02 * len(upright)
+
+
 def test_a_png_keeps_what_says_how_it_is_meant() -> None:
     header, *others = chunks_of(picture("PNG", photo((20, 10))))
     meant = [
@@ -371,6 +379,17 @@ def test_a_moving_lossless_webp_stays_the_same(loop: int, orientation: int) -> N
     stored = kept(sent)
     assert_upright(stored, sent, exact=True)
     assert dict(webp_pieces(stored))[b"ANIM"] == dict(webp_pieces(sent))[b"ANIM"]
+
+
+def test_a_frame_of_a_moving_webp_draws_no_more_than_what_it_changes() -> None:
+    before = photo((40, 30))
+    after = before.copy()
+    after.paste("red", (11, 7, 20, 13))
+    sent = held(moving_webp(*((image, LOSSLESS) for image in (before, after, after)), loop=0), tiff(3))
+    frames = [piece[8:20] for name, piece in webp_pieces(kept(sent)) if name == b"ANMF"]
+    numbers = ([int.from_bytes(frame[at : at + 3], "little") for at in (0, 3, 6, 9)] for frame in frames)
+    drawn = [(left * 2, top * 2, width + 1, height + 1) for left, top, width, height in numbers]
+    assert drawn == [(0, 0, 40, 30), (20, 16, 9, 7), (0, 0, 1, 1)]
 
 
 @pytest.mark.parametrize("orientation", [2, 6])
