@@ -183,6 +183,39 @@ def test_a_jpeg_is_as_good_and_as_small(size: tuple[int, int], sampling: str, qu
         assert len(stored) <= 1.2 * len(sent)
 
 
+def components(content: bytes) -> list[tuple[tuple[int, int], list[int]]]:
+    """How each component of a JPEG is sampled, across and down, and with which steps it is quantized."""
+    with opened(content) as image:
+        return [((across, down), list(image.quantization[table])) for _, across, down, table in image.layer]
+
+
+def transposed(table: list[int]) -> list[int]:
+    return [table[row + column] for column in range(8) for row in range(0, 64, 8)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize(("mode", "sampling"), [("L", 0), ("RGB", 0), ("RGB", 1), ("RGB", 2), ("CMYK", 0)])
+def test_a_jpeg_of_whole_blocks_keeps_its_sampling_and_steps(mode: str, sampling: int, count: int) -> None:
+    steps = [[factor + factor * (at // 8) + at % 8 for at in range(64)] for factor in range(1, count + 1)]
+    sent = picture("JPEG", landscape((64, 48)).convert(mode), qtables=steps, subsampling=sampling)
+    stored = kept(held(sent, tiff(3)))
+    assert components(stored) == components(sent)
+    with opened(stored) as left, opened(sent) as right:
+        assert len(left.quantization) == len(right.quantization)
+    lying = [((down, across), transposed(table)) for (across, down), table in components(sent)]
+    if sampling == 1:  # of which Pillow can write no other than across
+        coarser = [[math.ceil(step * 1.2) for step in table] for _, table in lying[1:]]
+        lying = [((1, 1), table) for table in [lying[0][1], *coarser]]
+    assert components(kept(held(sent, tiff(6)))) == lying
+
+
+def test_a_jpeg_that_is_coded_as_ycck_becomes_cmyk_with_one_table() -> None:
+    stored = kept(held((SAMPLES / "cmyk-adobe.jpg").read_bytes(), tiff(3)))
+    with opened(stored) as image:
+        assert len(image.quantization) == 1
+        assert components(stored) == [((1, 1), list(image.quantization[0]))] * 4
+
+
 @pytest.mark.parametrize("quality", [85, 90, 95])
 @pytest.mark.parametrize("size", [(320, 240), (317, 235)], ids=["whole", "odd"])
 def test_a_lossy_webp_is_as_good_and_as_small(size: tuple[int, int], quality: int) -> None:
