@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image, ImageChops, ImageOps, ImageStat, PngImagePlugin
+from PIL import Image, ImageChops, ImageFile, ImageOps, ImageStat, PngImagePlugin
 
 from ossn_messaging.pictures import clean
 from ossn_messaging.pictures.png import chunks as png_chunks
+from ossn_messaging.pictures.upright.jpeg import STANDARD_CODES
 from ossn_messaging.pictures.webp import chunks as webp_chunks
 from tests.files import exif, landscape, photo, picture
 
@@ -254,8 +255,23 @@ def test_a_noisy_jpeg_that_fills_pillows_buffer() -> None:
     assert len(stored) <= 1.2 * len(sent)
 
 
-def test_a_jpeg_that_is_coded_in_rgb_stays_so() -> None:
-    sent = picture("JPEG", landscape((64, 48)), keep_rgb=True, exif=exif(6))
+def test_a_noisy_progressive_jpeg_that_fills_pillows_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(ImageFile, "MAXBLOCK", 1_000_000)
+        sent = picture("JPEG", noise((400, 300)), quality=100, subsampling=0, progressive=True, exif=exif(6))
+    with opened(kept(sent)) as stored, opened(sent) as image:
+        assert psnr(stored, ImageOps.exif_transpose(image)) >= 40
+        assert "progressive" not in stored.info
+
+
+RGB = picture("JPEG", landscape((64, 48)), keep_rgb=True)
+RGB_BY_NAME = RGB[:2] + RGB[18:]
+"""Without the segment of Adobe's, with which the others begin."""
+
+
+@pytest.mark.parametrize("content", [RGB, RGB_BY_NAME], ids=["as Adobe says", "by the names of its components"])
+def test_a_jpeg_that_is_coded_in_rgb_stays_so(content: bytes) -> None:
+    sent = held(content, tiff(6))
     stored = kept(sent)
     assert_upright(stored, sent, exact=False)
     with opened(stored) as image:
@@ -264,11 +280,34 @@ def test_a_jpeg_that_is_coded_in_rgb_stays_so() -> None:
 
 
 @pytest.mark.parametrize("size", [(1201, 1003), (4099, 300)], ids=["large", "wide"])
-@pytest.mark.parametrize("options", [{"format": "JPEG", "quality": 80}, {"format": "WEBP", "method": 0}])
-def test_a_large_picture_is_judged_by_a_part_of_it(options: dict[str, Any], size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("options", "growth"),
+    [
+        ({"format": "JPEG", "quality": 80}, 1.2),
+        ({"format": "JPEG", "quality": 20}, 2),
+        ({"format": "WEBP", "method": 0}, 1.2),
+    ],
+)
+def test_a_large_picture_is_judged_by_a_part_of_it(
+    options: dict[str, Any], growth: float, size: tuple[int, int]
+) -> None:
     file = io.BytesIO()
     landscape(size).save(file, exif=exif(6), **options)
-    assert_upright(kept(file.getvalue()), file.getvalue(), exact=False)
+    sent = file.getvalue()
+    stored = kept(sent)
+    assert_upright(stored, sent, exact=False)
+    assert len(stored) <= growth * len(sent)
+
+
+@pytest.mark.parametrize(
+    ("size", "counted_before", "counted"),
+    [((1000, 1000), False, True), ((1008, 1000), False, False), ((1008, 1000), True, True)],
+)
+def test_of_a_large_jpeg_codes_are_counted_only_where_they_were(
+    size: tuple[int, int], counted_before: bool, counted: bool
+) -> None:
+    sent = held(picture("JPEG", photo(size), optimize=counted_before), tiff(3))
+    assert (STANDARD_CODES in sent, STANDARD_CODES in kept(sent)) == (not counted_before, not counted)
 
 
 def with_transparency(mode: str, transparency: Any) -> bytes:
@@ -429,6 +468,15 @@ def test_a_frame_of_a_moving_webp_draws_no_more_than_what_it_changes() -> None:
 def test_a_moving_lossy_webp_stays_like_it_was(orientation: int) -> None:
     images = [landscape((160, 120)).rotate(angle) for angle in (0, 90, 90)]
     sent = held(moving_webp(*((image, {"quality": 90}) for image in images), loop=2), tiff(orientation))
+    stored = kept(sent)
+    assert_upright(stored, sent, exact=False)
+    assert len(stored) <= 1.2 * len(sent)
+
+
+def test_a_moving_lossy_webp_keeps_its_transparency() -> None:
+    image = landscape((160, 120))
+    image.putalpha(photo((160, 120), "L"))
+    sent = held(moving_webp(*((each, {"quality": 90}) for each in (image, image.rotate(90))), loop=2), tiff(6))
     stored = kept(sent)
     assert_upright(stored, sent, exact=False)
     assert len(stored) <= 1.2 * len(sent)
