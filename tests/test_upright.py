@@ -299,6 +299,14 @@ def test_a_large_picture_is_judged_by_a_part_of_it(
     assert len(stored) <= growth * len(sent)
 
 
+@pytest.mark.parametrize("corner", [(0, 0), (1137, 0), (0, 939), (1137, 939)])
+def test_what_is_hard_to_keep_is_seen_in_every_corner_of_a_large_picture(corner: tuple[int, int]) -> None:
+    image = photo((1201, 1003))
+    image.paste(noise((64, 64)), corner)
+    sent = picture("JPEG", image, quality=10, exif=exif(3))
+    assert_upright(kept(sent), sent, exact=False)
+
+
 @pytest.mark.parametrize(
     ("size", "counted_before", "counted"),
     [((1000, 1000), False, True), ((1008, 1000), False, False), ((1008, 1000), True, True)],
