@@ -162,7 +162,11 @@ def test_what_xmp_alone_says_turns_nothing(sent: bytes) -> None:
         assert left.tobytes() == right.tobytes()
 
 
-@pytest.mark.parametrize("metadata", [tiff(1), tiff(0), tiff(9), b"no EXIF", tiff(6)[:6]])
+EMPTY = tiff(6)[:8] + b"\0\0" + tiff(6)[10:]
+"""EXIF whose list has nothing, with something behind it."""
+
+
+@pytest.mark.parametrize("metadata", [tiff(1), tiff(0), tiff(9), b"no EXIF", tiff(6)[:6], EMPTY])
 @pytest.mark.parametrize("content", [picture("JPEG"), PNG, WEBP], ids=["JPEG", "PNG", "WebP"])
 def test_what_says_nothing_turns_nothing(content: bytes, metadata: bytes) -> None:
     with opened(kept(held(content, metadata))) as left, opened(content) as right:
