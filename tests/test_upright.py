@@ -283,6 +283,18 @@ def test_a_jpeg_that_is_coded_in_rgb_stays_so(content: bytes) -> None:
     assert len(stored) <= 1.2 * len(sent)
 
 
+JFIF = b"\xff\xe0\x00\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+
+
+@pytest.mark.parametrize("content", [RGB[:2] + JFIF + RGB[2:], RGB[:17] + b"\1" + RGB[18:]], ids=["JFIF", "Adobe"])
+def test_a_jpeg_whose_components_have_the_names_of_rgb_may_be_coded_otherwise(content: bytes) -> None:
+    sent = held(content, tiff(6))
+    stored = kept(sent)
+    assert_upright(stored, sent, exact=False)
+    with opened(stored) as image:
+        assert "adobe_transform" not in image.info
+
+
 @pytest.mark.parametrize("size", [(1201, 1003), (4099, 300)], ids=["large", "wide"])
 @pytest.mark.parametrize(
     ("options", "growth"),
