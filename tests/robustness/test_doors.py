@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import urlencode
@@ -22,7 +23,7 @@ from pytest_django import Settings
 
 from ossn_messaging.links import sign
 from ossn_messaging.models import APIKey, Attachment, Message
-from tests.conftest import API, fetch, upload
+from tests.conftest import API, fetch, keep_attachments_in, upload
 from tests.files import PDF
 
 TEXT = "what nobody else should read"
@@ -175,9 +176,9 @@ def visible(response: Any, body: bytes, *masked: object) -> tuple[Any, ...]:
 
 # Files
 
-DISK, S3, ACCEL = "disk", "S3", "X-Accel"
+DISK, S3, ACCEL, OTHER = "disk", "S3", "X-Accel", "another storage of Django's"
 storages = pytest.mark.parametrize(
-    ("where", "accel"), [(DISK, False), (S3, False), (DISK, True)], indirect=["where"], ids=[DISK, S3, ACCEL]
+    ("where", "kind"), [(DISK, DISK), (S3, S3), (DISK, ACCEL), (DISK, OTHER)], indirect=["where"]
 )
 
 # On each storage, by GET and by HEAD. What one side deletes is gone for that side; what both did, and what its sender
@@ -281,9 +282,13 @@ def seen(client: Client, path: str, method: str, headers: dict[str, str], accel:
 
 @storages
 @pytest.mark.parametrize("state", STATES)
-def test_files(world: World, settings: Settings, accel: bool, state: str) -> None:
+def test_files(world: World, settings: Settings, tmp_path: Path, kind: str, state: str) -> None:
+    accel = kind == ACCEL
     if accel:
         settings.OSSN_MESSAGING = {"X_ACCEL_REDIRECT": "/protected/"}
+    elif kind == OTHER:
+        location = str(tmp_path / "ossn_attachments")
+        keep_attachments_in(settings, "django.core.files.storage.FileSystemStorage", location=location)
     other = Message.objects.send(sender=world.api.sender, recipient=world.third, text="x", upload=upload("dummy.pdf"))
     world.signatures = signatures_for(world.attachment, other.attachment)
     path, stored = world.path, str(world.attachment.file.name)
