@@ -117,6 +117,7 @@ def score() -> None:
 
 
 if __name__ == "__main__":
+    del sys.modules["tests"]  # pytest is to find them where mutmut has copied them to
     PytestRunner.execute_pytest = executed  # type: ignore[method-assign]
     MutationVisitor._skip_node_and_children = skips_undecorated  # type: ignore[method-assign]
     file_mutation.function_trampoline_arrangement = arranged
