@@ -14,7 +14,7 @@ from django.core.files.base import ContentFile
 from PIL import Image, ImageFile
 
 from ossn_messaging.attachments import accepted
-from ossn_messaging.exceptions import AttachmentRefused
+from ossn_messaging.exceptions import AttachmentRefused, AttachmentTooLarge
 from ossn_messaging.kinds import BY_EXTENSION
 from ossn_messaging.pictures import clean
 from tests.files import (
@@ -44,6 +44,14 @@ def test_the_size_and_the_digest_of_a_long_file() -> None:
     with accepted(ContentFile(content, "a.pdf")) as taken:
         assert taken.file.size == len(content)
         assert taken.digest == hashlib.sha256(content).hexdigest()
+
+
+def test_a_file_as_large_as_may_be(settings: Any) -> None:
+    settings.OSSN_MESSAGING = {"ATTACHMENT_MAX_SIZE": len(PDF)}
+    assert kept("a.pdf", PDF) == PDF
+    settings.OSSN_MESSAGING = {"ATTACHMENT_MAX_SIZE": len(PDF) - 1}
+    with pytest.raises(AttachmentTooLarge):
+        kept("a.pdf", PDF)
 
 
 def test_pixels_are_counted_before_they_are_decoded(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ SECRET = ["never", "to", "be", "seen"]
 HERE = {"user": "integrator", "anonymous": False, "key": "integrator"}
 
 
-@pytest.mark.parametrize("scheme", ["Api-Key", "api-key", "API-KEY"])
+@pytest.mark.parametrize("scheme", ["Api-Key", "api-key", "API-KEY", "Api-Key "])
 def test_the_header(client: Client, key: str, scheme: str) -> None:
     assert client.get("/whoami", headers={"Authorization": f"{scheme} {key}"}).json() == HERE
 
@@ -61,6 +61,11 @@ def test_no_key_or_a_wrong_one(client: Client, key: str, header: str) -> None:
     response = client.get("/whoami", headers={"Authorization": header})
     assert response.status_code == 401
     assert response["WWW-Authenticate"] == 'Api-Key realm="api"'
+
+
+def test_a_wrong_key_is_told_from_none(client: Client, key: str) -> None:
+    assert client.get("/whoami", {"api_key_token": "nope"}).json() == {"detail": "The API key is missing or not valid"}
+    assert client.get("/whoami").json() == {"detail": "Authentication credentials were not provided."}
 
 
 def test_the_header_comes_before_the_parameters(client: Client, key: str) -> None:

@@ -30,7 +30,7 @@ from django.utils.log import AdminEmailHandler, ServerFormatter
 from django.views.debug import ExceptionReporter
 from gunicorn.glogging import SafeAtoms
 from pytest_django import Settings
-from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.parsers import BaseParser, FormParser, JSONParser, MultiPartParser
 from rest_framework.request import Request
 
 from ossn_messaging import masking
@@ -51,10 +51,19 @@ SIGNATURE = "1uXyZa:kJh3_-mNbVcXzLkJhGfDsApOiUyTrEwQ"
 URL = f"/messages/attachment/1/a.pdf?signature={SIGNATURE}"
 
 
+class KeyAlone(BaseParser):
+    """A parser of the site's own, of a body in which nothing tells that a key is one."""
+
+    media_type = "text/x-key"
+
+    def parse(self, stream: Any, *args: Any, **kwargs: Any) -> dict[str, str]:
+        return {"api_key_token": stream.read().decode()}
+
+
 class Broken(WhoAmI):
     """A view of the site's own, with the key in all that it has at hand when it fails."""
 
-    parser_classes = (FormParser, JSONParser, MultiPartParser)  # type: ignore[assignment]
+    parser_classes = (FormParser, JSONParser, MultiPartParser, KeyAlone)  # type: ignore[assignment]
     content_negotiation_class = NoNegotiation  # type: ignore[assignment]
 
     def get(self, request: Request) -> Any:
@@ -99,6 +108,8 @@ def give(client: Client, way: str, key: str, path: str = "/broken", **extra: Any
         case "multipart":
             body = encode_multipart("boundary", given)
             return client.generic("POST", path, body, "multipart/form-data; boundary=boundary", **extra)
+        case "the site's own":
+            return client.generic("POST", path, key, "text/x-key", **extra)
     return client.get(path, headers={"Authorization": f"Api-Key {key}", **extra.pop("headers", {})}, **extra)
 
 
@@ -372,7 +383,7 @@ def debug(settings: Settings, client: Client) -> Client:
     return client
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, "the site's own"])
 @pytest.mark.parametrize("accept", ["text/html", "text/plain"])
 def test_the_debug_page_of_the_sites_own_view(debug: Client, any_key: str, way: str, accept: str) -> None:
     response = give(debug, way, any_key, headers={"Accept": accept})
@@ -383,7 +394,7 @@ def test_the_debug_page_of_the_sites_own_view(debug: Client, any_key: str, way: 
     assert not shows(page, any_key)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, "the site's own"])
 def test_the_error_mail_of_the_sites_own_view(
     debug: Client, settings: Settings, any_key: str, way: str, mails: Callable[[], list[str]]
 ) -> None:
