@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,23 @@ def test_a_disk_that_fails(
     assert answer["code"] == "200"
     assert nothing_is_stored(attachments_folder)
     assert "No space left on device" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(errno.ENOSPC, 503), (errno.EDQUOT, 503), (errno.EIO, 503), (errno.EINVAL, 200)]
+)
+def test_a_disk_that_fails_on_which_a_picture_waits(
+    api: API, number: int, status: int, attachments_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no fault of the picture, unless it may be."""
+
+    class FailingDisk(BytesIO):
+        def write(self, data: Any, /) -> int:
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("ossn_messaging.attachments.spool", FailingDisk)
+    assert api.send(status=status, attachment=upload("photo.png"))["code"] == "200"
+    assert nothing_is_stored(attachments_folder)
 
 
 class UselessStorage(FileSystemStorage):

@@ -406,6 +406,7 @@ TABLE: dict[str, tuple[str, Content]] = {
     "no extension": (NAME, PDF),
     "pdf": (NAME, PDF),
     ".pdf": (NAME, PDF),
+    "folder/.pdf": (NAME, PDF),
     "": (NAME, PDF),
     "name.": (NAME, PDF),
     "a.pdf.exe": (NAME, PDF),
