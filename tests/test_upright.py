@@ -323,6 +323,22 @@ def test_what_is_hard_to_keep_is_seen_in_every_corner_of_a_large_picture(corner:
     assert_upright(kept(sent), sent, exact=False)
 
 
+def test_what_is_easier_where_a_large_picture_is_looked_at_does_not_spoil_the_rest() -> None:
+    upright = landscape((963, 1075)).convert("L")
+    for left, top in itertools.product(range(0, 963, 128), range(0, 1075, 144)):
+        upright.paste(128, (left, top, left + 64, top + 16))
+    sent = picture("JPEG", upright.transpose(Image.Transpose.ROTATE_180), quality=10, exif=exif(3))
+    assert_upright(kept(sent), sent, exact=False)
+
+
+def test_a_small_jpeg_that_is_hardly_like_enough_keeps_its_steps() -> None:
+    sent = picture("JPEG", landscape((61, 43)).convert("L"), quality=55, exif=exif(3))
+    stored = kept(sent)
+    assert components(stored) == components(sent)
+    with opened(stored) as left, opened(sent) as right:
+        assert 40 <= psnr(left, ImageOps.exif_transpose(right)) < 40.5
+
+
 @pytest.mark.parametrize(
     ("size", "counted_before", "counted"),
     [((1000, 1000), False, True), ((1008, 1000), False, False), ((1008, 1000), True, True)],
