@@ -69,7 +69,7 @@ def _sample(image: Image.Image) -> Image.Image:
 
 def _psnr(one: Image.Image, other: Image.Image) -> float:
     """Return the peak signal-to-noise ratio of two pictures over all of their colours, in dB."""
-    mode = one.mode if one.mode in {"L", "CMYK"} else "RGB"
+    mode = "CMYK" if one.mode == "CMYK" else "RGB"  # gray is as like in RGB
     counts = ImageChops.difference(one.convert(mode), other.convert(mode)).histogram()
     error = sum(count * (value % 256) ** 2 for value, count in enumerate(counts))
     return 10 * math.log10(255**2 * sum(counts) / error) if error else math.inf
