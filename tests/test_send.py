@@ -201,8 +201,9 @@ class TestOrderOfChecks:
 
     def test_5_a_user_who_is_not_active(self, api: API, stranger: User) -> None:
         User.objects.filter(pk=stranger.pk).update(is_active=False)
-        api.fails("103", to=stranger.pk)
-        api.fails("103", from_=stranger.pk)
+        for name in ("to", "from_"):
+            api.fails("103", **{name: stranger.pk})
+            api.fails("103", **{name: stranger.pk}, attachment=[upload("dummy.pdf"), upload("photo.png")])
 
     def test_6_to_oneself(self, api: API) -> None:
         assert api.fails("200", to=api.sender.pk).startswith("Message send failed: ")
