@@ -102,7 +102,9 @@ def test_holders_of_different_keys_are_different() -> None:
 
 def test_a_key_that_has_ended() -> None:
     api_key, key = APIKey.objects.create_key("integrator", expires_at=timezone.now() + timedelta(hours=1))
-    assert APIKey.objects.find(key) == api_key
+    found = APIKey.objects.find(key)
+    assert found == api_key
+    assert found.is_live
     APIKey.objects.update(expires_at=timezone.now())
     assert APIKey.objects.find(key) is None
     api_key, key = APIKey.objects.create_key("integrator")
