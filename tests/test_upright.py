@@ -132,7 +132,10 @@ def xmp_chunk() -> PngImagePlugin.PngInfo:
 
 PNG = picture("PNG")
 WEBP = picture("WEBP", lossless=True)
+MAKER = exif(6)
+MAKER[0x010F] = "Secret Maker"
 HELD = {
+    "behind its maker": held(PNG, MAKER.tobytes().removeprefix(b"Exif\0\0")),
     "little endian": held(PNG, tiff(6)),
     "big endian": held(PNG, tiff(6, ">")),
     "after the pixels": PNG[:-12] + png_chunk(b"eXIf", tiff(6)) + PNG[-12:],
