@@ -259,6 +259,17 @@ def frame_at(left: int, top: int, width: int, height: int, number: int = 1) -> b
     return moving(number, lambda data: data[:4] + struct.pack(">IIII", width, height, left, top) + data[20:])
 
 
+def frames_in_data() -> bytes:
+    """Return a moving PNG all of whose frames say that they are the picture itself."""
+    built, number = MOVING[:8], 0
+    for name, start, end in chunks(io.BytesIO(MOVING)):
+        data = MOVING[start + 8 : end - 4]
+        if name == b"fcTL":
+            data, number = struct.pack(">I", number) + data[4:], number + 1
+        built += png_chunk(b"IDAT", data[4:]) if name == b"fdAT" else png_chunk(name, data)
+    return built
+
+
 def pieces(*lengths: int) -> bytes:
     """Return a PNG whose data are in chunks of these lengths, and the rest in a last one."""
     row = b"\0" + random.Random(1).randbytes(sum(lengths) // 16)
@@ -501,6 +512,7 @@ TABLE: dict[str, tuple[str, Content]] = {
         BROKEN_PNG,
         lambda: png(8, 1, zlib.compress(b"\0\0"), png_chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(100 * MANY)))),
     ),
+    "frames-in-the-data.png": ("rows are missing", frames_in_data()),
     "frames-not-announced.png": (
         "there are other frames than are announced",
         frames("PNG").replace(b"acTL\0\0\0\3", b"acTL\0\0\0\2"),

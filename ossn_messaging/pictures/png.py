@@ -61,7 +61,7 @@ def keep(file: IO[bytes]) -> Kept:
             kept.add(start, end)
             if has_data:  # else it is about the picture that those see who see no animation
                 kept.count_frame()
-        elif name == b"IDAT" or (name == b"fdAT" and kept.frames > 1):
+        elif name == (b"fdAT" if kept.frames > 1 else b"IDAT"):
             has_data = True
             kept.add(start, end)
     kept.put(END)
