@@ -233,7 +233,7 @@ class Conversation(models.Model):
 
         Returns how many messages it marked. ``message_viewed`` follows the commit.
         """
-        marked: int = type(self).objects.using(self._state.db).mark_read(self)
+        marked: int = type(self).objects.mark_read(self)
         return marked
 
     def told(self, messages: "Iterable[Message]") -> list[Message]:

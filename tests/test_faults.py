@@ -21,6 +21,7 @@ from ossn_messaging.exceptions import StoreFailed
 from ossn_messaging.models import APIKey, Attachment, Conversation, Message
 from ossn_messaging.signals import message_sent
 from tests.conftest import API, SEND, everywhere, files_in, keep_attachments_in, upload
+from tests.test_reading import Behind
 
 REASON = "the wire was cut"
 
@@ -116,9 +117,10 @@ def test_a_commit_of_which_nothing_is_known(
 
 @pytest.mark.parametrize("done", [True, False])
 def test_a_commit_of_which_the_second_question_tells(
-    api: API, attachments_folder: Path, monkeypatch: pytest.MonkeyPatch, done: bool
+    api: API, attachments_folder: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, done: bool
 ) -> None:
-    """The file is there if its row is, though nobody knew at first."""
+    """The file is there if its row is, though nobody knew at first; no copy of the database is asked for the row."""
+    settings.DATABASE_ROUTERS = [Behind()]
     commit = connection._commit  # type: ignore[attr-defined]
 
     def commit_and_fail() -> None:
@@ -131,6 +133,7 @@ def test_a_commit_of_which_the_second_question_tells(
     with failing_database(6, once=True):
         api.send(status=503, attachment=upload("dummy.pdf"))
     monkeypatch.undo()
+    settings.DATABASE_ROUTERS = []
     assert Attachment.objects.count() == len(files_in(attachments_folder)) == int(done)
 
 
