@@ -49,6 +49,10 @@ def only_to_recipients_named_s(sender: Any, recipient: Any, api_key: Any) -> boo
     return bool(recipient.first_name.startswith("S"))
 
 
+def only_by_a_key_of_ones_own(sender: Any, recipient: Any, api_key: Any) -> bool:
+    return bool(api_key and api_key.name == sender.username)
+
+
 def only_named_s_is_online(user: Any) -> bool:
     return bool(user.first_name.startswith("S"))
 

@@ -48,6 +48,13 @@ class WhereItIs(Behind):
         return instance._state.db if is_known and instance is not None else "nowhere"
 
 
+class OfTheApp(Behind):
+    """A router for a site that keeps all of the app in a database that is not its default one."""
+
+    def db_for_write(self, model: type[models.Model], **hints: Any) -> str:
+        return THERE if model._meta.app_label == "ossn_messaging" else "nowhere"
+
+
 @pytest.fixture
 def there(sender: User, recipient: User) -> Iterator[None]:
     """Give the database another name than that of the default one, in whose place there is none."""
@@ -107,6 +114,23 @@ def test_what_is_asked_of_one_database_is_done_there(
         assert [side.messages, *side.page(), *side.page(before=sent.pk)] == [1, sent]
     assert conversations.recent(sender, 2) == []
     assert messages.select_related("attachment").get().attachment.name == "dummy.pdf"
+
+
+@pytest.mark.sends
+def test_the_app_has_a_database_of_its_own(sender: User, recipient: User, there: None, settings: Settings) -> None:
+    settings.DATABASE_ROUTERS = [OfTheApp()]
+    api_key, text = APIKey.objects.create_key("bound", users=[sender])
+    assert APIKey.objects.find(text) == api_key
+    made, _text = api_key.rotate(timedelta())
+    api_key.revoke()
+    options: dict[str, Any] = {"sender": sender, "recipient": recipient, "text": "Test", "api_key": made}
+    for file in (None, upload("dummy.pdf")):
+        sent = Message.objects.send(**options, upload=file, idempotency_key=str(file))
+        assert Message.objects.send(**options, upload=file, idempotency_key=str(file)) == sent
+    side = Conversation.objects.between(recipient, sender)
+    assert (len(side.page()), side.mark_read(), Conversation.objects.unread(recipient)) == (2, 2, (0, 0))
+    assert [side.newest_message for side in Conversation.objects.recent(sender)] == [sent]
+    assert Message.objects.using(THERE).all().delete_for_both() == 2
 
 
 @pytest.mark.sends

@@ -130,6 +130,15 @@ def test_what_is_refused_is_raised(
     assert not Message.objects.exists()
 
 
+def test_the_site_is_told_who_sends_and_by_which_key(sender: User, recipient: User, settings: Settings) -> None:
+    settings.OSSN_MESSAGING = {"CAN_SEND": "tests.site.only_by_a_key_of_ones_own"}
+    own, other = (APIKey.objects.create_key(user.username)[0] for user in (sender, recipient))
+    assert send(sender, recipient, api_key=own).api_key == own
+    for api_key in (other, None):
+        with pytest.raises(exceptions.NotAllowed):
+            send(sender, recipient, api_key=api_key)
+
+
 def test_users_who_are_not_saved(sender: User) -> None:
     with pytest.raises(exceptions.UserNotFound):
         send(sender, User(username="nobody"))
