@@ -7,32 +7,43 @@ tells the share that was noticed, and which of the others ``tests/survivors.txt`
 
 It runs for a mutant the tests that have been seen to call its function. What is worked out once, such as the SQL of
 ``Compiled``, is forgotten before each test while that is looked at; else only the first of them would be seen.
+
+The tests are collected and the database is made once, in the process of which each mutant's own is a fork; mutmut by
+itself does both again for each.
 """
 
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import libcst
+import pytest
+from _pytest.config import _prepareconfig
+from _pytest.runner import runtestprotocol
 from mutmut.__main__ import cli
 from mutmut.mutation import file_mutation
 from mutmut.mutation.data import SourceFileMutationData
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.mutation.file_mutation import MutationVisitor, function_trampoline_arrangement
-from mutmut.mutation.trampoline import get_mutant_under_test
+from mutmut.mutation.trampoline import get_mutant_under_test, set_mutant_under_test
 from mutmut.runners.harness import PytestRunner
+from mutmut.state import state
 from mutmut.stats import status_by_exit_code
-from mutmut.utils.file_utils import walk_mutatable_files
+from mutmut.utils.file_utils import change_cwd, walk_mutatable_files
+from mutmut.workers.isolation import run_in_fork
 
 SURVIVORS = Path(__file__).parent / "survivors.txt"
 SHARE = 0.9
 """Of all mutants, how many the tests must notice."""
 NOTICED = {"killed", "timeout"}
+CONTROLS = 40
+"""One test of so many is run without a mutant, as they are run with one."""
 
 skips = MutationVisitor._skip_node_and_children
-execute_pytest = PytestRunner.execute_pytest
+execute_pytest, run_tests = PytestRunner.execute_pytest, PytestRunner.run_tests
 
 
 def skips_undecorated(self: MutationVisitor, node: libcst.CSTNode) -> bool:
@@ -71,6 +82,36 @@ class Forgetful:
 
 def executed(self: PytestRunner, params: list[str], plugins: Sequence[Any] = (), **options: Any) -> int:
     return execute_pytest(self, params, plugins=[*plugins, Forgetful()], **options)
+
+
+def warm_up(self: Any) -> None:
+    """Collect the tests, make the database, and see that tests pass in a fork of this process."""
+    set_mutant_under_test("")
+    self.output = sys.stdout  # were it closed by itself, the first test of each fork would be warned of that
+    options = ["--rootdir=.", "-p", "no:randomly", *self._pytest_add_cli_args]
+    with change_cwd("mutants"):
+        config = _prepareconfig([*options, *self._pytest_add_cli_args_test_selection])
+        config._do_configure()
+        session = pytest.Session.from_config(config)
+        config.hook.pytest_sessionstart(session=session)
+        config.hook.pytest_collection(session=session)
+        first = next(item for item in session.items if "django_db_setup" in getattr(item, "fixturenames", ()))
+        runtestprotocol(first, nextitem=session.items[-1], log=False)
+    self.items = {item.nodeid: item for item in session.items}
+    if run_in_fork(self.run_tests, mutant_name=None, tests=list(self.items)[::CONTROLS]):
+        raise RuntimeError("tests fail without a mutant")
+
+
+def ran(self: Any, *, mutant_name: str | None, tests: Iterable[str]) -> int:
+    """Run tests in a fork of the process that is warm, the quickest first, up to the first that fails."""
+    if not hasattr(self, "items"):
+        return run_tests(self, mutant_name=mutant_name, tests=tests)
+    items = sorted((self.items[test] for test in tests), key=lambda item: state().duration_by_test[item.nodeid])
+    with change_cwd("mutants"):
+        for item, following in pairwise([*items, None]):
+            if any(report.failed for report in runtestprotocol(item, nextitem=following, log=False)):
+                return 1
+    return 0
 
 
 def change(name: str, path: Path) -> tuple[str, ...]:
@@ -119,6 +160,8 @@ def score() -> None:
 if __name__ == "__main__":
     del sys.modules["tests"]  # pytest is to find them where mutmut has copied them to
     PytestRunner.execute_pytest = executed  # type: ignore[method-assign]
+    PytestRunner.warm_up = warm_up  # type: ignore[method-assign]
+    PytestRunner.run_tests = ran  # type: ignore[method-assign]
     MutationVisitor._skip_node_and_children = skips_undecorated  # type: ignore[method-assign]
     file_mutation.function_trampoline_arrangement = arranged
     cli()
