@@ -51,7 +51,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
     def between(self, user: AbstractBaseUser, other: AbstractBaseUser) -> "Conversation":
         """Return the user's side of what there is between them and the other; not saved, where there is nothing."""
-        side = self.between_ids(user.pk, other.pk) or self.model(user_id=user.pk, other_id=other.pk)
+        side = self.between_ids(user.pk, other.pk) or self.model()
         side.user, side.other = user, other  # type: ignore[assignment]
         return side
 

@@ -172,7 +172,6 @@ class StoredFile:
         from ossn_messaging.models import Attachment
 
         message.attachment = Attachment(
-            message=message,
             file=self.name,
             name=str(self.accepted.file.name),
             content_type=str(self.accepted.file.content_type),

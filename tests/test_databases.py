@@ -114,6 +114,8 @@ def test_what_is_asked_of_one_database_is_done_there(
         assert [side.messages, *side.page(), *side.page(before=sent.pk)] == [1, sent]
     assert conversations.recent(sender, 2) == []
     assert messages.select_related("attachment").get().attachment.name == "dummy.pdf"
+    assert messages.all().delete_for(sender) == 1
+    assert conversations.between(sender, recipient).messages == 0
 
 
 @pytest.mark.sends

@@ -1,5 +1,6 @@
 """Sending from the site's own code, what is kept of it, and what goes when it is deleted."""
 
+import hashlib
 import re
 import threading
 from collections.abc import Callable
@@ -68,6 +69,7 @@ def test_the_message_comes_back_as_it_is_stored(sender: User, recipient: User) -
         "application/pdf",
         len(PDF),
     )
+    assert stored.attachment.digest == hashlib.sha256(PDF).hexdigest()
     with stored.attachment.file.open() as file:
         assert file.read() == PDF
 
