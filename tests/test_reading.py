@@ -303,6 +303,17 @@ def test_viewed_is_what_this_recipient_has_marked(
     assert [item["viewed"] for item in api.told(RECENT, guid=sender.pk)["list"]] == ["1", "0"]
 
 
+def test_viewed_is_told_of_a_side_that_was_found_without_the_other(
+    api: API, send: Any, sender: User, recipient: User, stranger: User, settings: Settings
+) -> None:
+    for pair in ((recipient, stranger), (sender, recipient), (sender, stranger)):
+        send(*pair)
+    Conversation.objects.between(stranger, sender).mark_read()
+    settings.DATABASE_ROUTERS = [Behind()]
+    viewed = {side.other: [message.is_viewed for message in side.page()] for side in Conversation.objects.of(sender)}
+    assert viewed == {recipient: [False], stranger: [True]}
+
+
 @pytest.mark.parametrize("path", [LIST, NEW, LIST_1, NEW_1])
 def test_what_is_marked_is_new_no_more(
     api: API, send: Any, sender: User, recipient: User, stranger: User, path: str
