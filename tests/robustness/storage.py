@@ -38,8 +38,8 @@ REFUSED = 20
 HABITS = Habits(files=0.6)
 STALLED = 0.5
 """For how many seconds nothing is answered any more when all clients wait for the storage."""
-DISK = 200
-"""In mebibytes."""
+DISK = 500
+"""In mebibytes: twice what all rounds of the long form leave there."""
 HANG_UPS = 200
 """How many clients hang up within what they send."""
 RESETS = struct.pack("ii", 1, 0)
