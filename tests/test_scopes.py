@@ -37,6 +37,13 @@ def test_a_key_for_some_users(api: API, stranger: User) -> None:
     assert Message.objects.count() == 2
 
 
+def test_a_key_that_was_revoked_meanwhile_stays_so_when_it_is_restricted(api: API, sender: User) -> None:
+    api_key, key = APIKey.objects.create_key("known since before")
+    APIKey.objects.filter(pk=api_key.pk).revoke()
+    api_key.restrict_to([sender])
+    assert APIKey.objects.find(key) is None
+
+
 def test_the_refusals_have_http_statuses(api: API, stranger: User, settings: Settings) -> None:
     settings.OSSN_MESSAGING = {"HTTP_STATUS": "rest"}
     for options in ({"scopes": ["read"]}, {"users": [stranger]}):
