@@ -34,6 +34,9 @@ REFUSED = 20
 ROUNDS = {"short": 1, "long": 10}
 HABITS = Habits(files=0.2, length=4000)
 """Texts fill the disk of the database, files another."""
+PATIENCE = 5
+"""For how many seconds the app's locks are waited for before a deadlock is looked for: as long as another may need to
+find it first, on a machine that is busy."""
 CUTS = 12
 BETWEEN_CUTS = 10
 """How many messages are sent."""
@@ -83,7 +86,13 @@ def cluster(folder: Path, data: Path) -> Iterator[Cluster]:
         "-E",
         "UTF8",
     )
-    settings = {"port": made.port, "listen_addresses": HOST, "unix_socket_directories": "", "shared_buffers": "32MB"}
+    settings = {
+        "port": made.port,
+        "listen_addresses": HOST,
+        "unix_socket_directories": "",
+        "shared_buffers": "32MB",
+        "deadlock_timeout": f"{PATIENCE}s",
+    }
     with (data / "postgresql.conf").open("a") as file:
         file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
     made.control("start")

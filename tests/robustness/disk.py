@@ -17,9 +17,11 @@ class Disk:
     @contextmanager
     def full(self) -> Iterator[None]:
         filler = self.folder / "filler"
-        with filler.open("wb", buffering=0) as file, suppress(OSError):
-            while file.write(bytes(4096)):
-                pass
+        with filler.open("wb", buffering=0) as file:
+            for size in (1024 * 1024, 4096):  # up to the last page, but quickly
+                with suppress(OSError):
+                    while file.write(bytes(size)):
+                        pass
         try:
             yield
         finally:

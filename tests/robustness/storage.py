@@ -38,8 +38,10 @@ REFUSED = 20
 HABITS = Habits(files=0.6)
 STALLED = 0.5
 """For how many seconds nothing is answered any more when all clients wait for the storage."""
-DISK = 500
-"""In mebibytes: twice what all rounds of the long form leave there."""
+DISK = 1000
+"""In mebibytes: more than all rounds of the long form leave there."""
+UPLOADS = 50
+"""In mebibytes, of the disk where uploads wait."""
 HANG_UPS = 200
 """How many clients hang up within what they send."""
 RESETS = struct.pack("ii", 1, 0)
@@ -148,7 +150,7 @@ def attack_s3(folder: Path, seed: int, *, long: bool) -> None:
 def attack_disk(folder: Path, seed: int, *, long: bool) -> None:
     with (
         small_disk(folder / "attachments", mebibytes=DISK) as disk,
-        small_disk(folder / "uploads", mebibytes=DISK) as waiting,
+        small_disk(folder / "uploads", mebibytes=UPLOADS) as waiting,
         attacked(folder, folder / "attachments", seed, FILE_UPLOAD_TEMP_DIR=waiting.folder) as attack,
     ):
 
