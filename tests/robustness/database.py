@@ -34,9 +34,9 @@ REFUSED = 20
 ROUNDS = {"short": 1, "long": 10}
 HABITS = Habits(files=0.2, length=4000)
 """Texts fill the disk of the database, files another."""
-PATIENCE = 5
-"""For how many seconds the app's locks are waited for before a deadlock is looked for: as long as another may need to
-find it first, on a machine that is busy."""
+LOOKS, WAITS = 1, 10
+"""After how many seconds of waiting for a lock the app's side looks for a deadlock: where it is to find it, one client
+after the other, and where another is to be first on a machine that is busy."""
 CUTS = 12
 BETWEEN_CUTS = 10
 """How many messages are sent."""
@@ -86,13 +86,7 @@ def cluster(folder: Path, data: Path) -> Iterator[Cluster]:
         "-E",
         "UTF8",
     )
-    settings = {
-        "port": made.port,
-        "listen_addresses": HOST,
-        "unix_socket_directories": "",
-        "shared_buffers": "32MB",
-        "deadlock_timeout": f"{PATIENCE}s",
-    }
+    settings = {"port": made.port, "listen_addresses": HOST, "unix_socket_directories": "", "shared_buffers": "32MB"}
     with (data / "postgresql.conf").open("a") as file:
         file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
     made.control("start")
@@ -127,6 +121,8 @@ class Attack:
         blocked = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
         with self.cluster.connected() as outside, self.cluster.connected() as watching:
             outside.execute(f"SET deadlock_timeout = '{SECONDS if app_first else 0.01}s'")
+            watching.execute(f"ALTER SYSTEM SET deadlock_timeout = '{LOOKS if app_first else WAITS}s'")
+            watching.execute("SELECT pg_reload_conf()")
             refused, is_victim = self.ledger.refused, False
             try:
                 with outside.transaction():
