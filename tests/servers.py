@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import socketserver
+import struct
 import subprocess
 import sysconfig
 import threading
@@ -36,6 +37,11 @@ def wait_until(condition: Callable[[], object], pause: Callable[[], object] = la
         if time.monotonic() > deadline:
             pytest.fail(f"still waiting after {SECONDS} seconds")
         pause()
+
+
+def reset_when_closed(connection: socket.socket) -> None:
+    """Let a connection that is closed be reset, as if its host had gone."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def free_port() -> int:

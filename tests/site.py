@@ -1,4 +1,4 @@
-"""What a site brings along: a view of its own behind an API key, and the callables that its settings name."""
+"""What a site brings along: a view of its own behind an API key, a router, and the callables that its settings name."""
 
 from collections.abc import Callable
 from typing import Any
@@ -77,3 +77,10 @@ def reads_post(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[
 
 def broken(*args: Any, **kwargs: Any) -> Any:
     return 1 / 0
+
+
+class Behind:
+    """A router for a site whose copies of the database are behind: the app must not read what was deleted there."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        return "behind" if model._meta.app_label == "ossn_messaging" else None

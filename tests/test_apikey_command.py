@@ -18,8 +18,7 @@ from ossn_messaging.durations import LONGEST, parse_duration
 from ossn_messaging.models import APIKey, Message
 from tests.conftest import error_report
 from tests.readme import README
-from tests.site import broken
-from tests.test_reading import Behind
+from tests.site import Behind, broken
 
 pytestmark = pytest.mark.django_db
 

@@ -19,8 +19,7 @@ from pytest_django import Settings
 from ossn_messaging.authentication import KeyHolder
 from ossn_messaging.models import APIKey
 from tests.conftest import API, error_report
-from tests.site import broken
-from tests.test_reading import Behind
+from tests.site import Behind, broken
 
 pytestmark = pytest.mark.django_db
 

@@ -23,8 +23,8 @@ class Nothing:
         raise AssertionError(f"the default database is asked for {name}")
 
 
-class Behind:
-    """A router that lets a copy of the database be read. There is no such database, so whatever asks it fails."""
+class AllBehind:
+    """A router that lets a copy of the database be read, by the app and by all else; there is none, so that fails."""
 
     def db_for_read(self, model: type[models.Model], **hints: Any) -> str:
         return "behind"
@@ -33,14 +33,14 @@ class Behind:
         return True
 
 
-class Told(Behind):
+class Told(AllBehind):
     """A router for a site that says each time in which of its databases something is to be done."""
 
     def db_for_write(self, model: type[models.Model], **hints: Any) -> str:
         return "nowhere"
 
 
-class WhereItIs(Behind):
+class WhereItIs(AllBehind):
     """A router for a site that has each thing changed where it is."""
 
     def db_for_write(self, model: type[models.Model], instance: models.Model | None = None, **hints: Any) -> str | None:
@@ -48,7 +48,7 @@ class WhereItIs(Behind):
         return instance._state.db if is_known and instance is not None else "nowhere"
 
 
-class OfTheApp(Behind):
+class OfTheApp(AllBehind):
     """A router for a site that keeps all of the app in a database that is not its default one."""
 
     def db_for_write(self, model: type[models.Model], **hints: Any) -> str:
@@ -72,7 +72,7 @@ def there(sender: User, recipient: User) -> Iterator[None]:
 def test_keys_are_read_where_they_are_written(
     sender: User, recipient: User, stranger: User, settings: Settings
 ) -> None:
-    settings.DATABASE_ROUTERS = [Behind()]
+    settings.DATABASE_ROUTERS = [AllBehind()]
     api_key, text = APIKey.objects.create_key("bound", users=[sender, stranger])
     assert APIKey.objects.find(text) == api_key
     made, _text = api_key.rotate(timedelta(days=1))

@@ -21,7 +21,7 @@ from ossn_messaging.exceptions import StoreFailed
 from ossn_messaging.models import APIKey, Attachment, Conversation, Message
 from ossn_messaging.signals import message_sent
 from tests.conftest import API, SEND, everywhere, files_in, keep_attachments_in, upload
-from tests.test_reading import Behind
+from tests.site import Behind
 
 REASON = "the wire was cut"
 

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import socket
-import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -28,7 +27,7 @@ from ossn_messaging.exceptions import StoreFailed
 from ossn_messaging.models import Attachment, Conversation, Message
 from tests.conftest import API, SEND, files_in, keep_attachments_in, keep_attachments_in_s3, upload
 from tests.files import pdf, picture
-from tests.servers import HOST, SECONDS, S3Server, s3_server, wait_until
+from tests.servers import HOST, SECONDS, S3Server, reset_when_closed, s3_server, wait_until
 
 SIZE = 8 * 1024 * 1024
 LARGE = pdf(b"<</Length %d>>stream\n%sendstream" % (SIZE, os.urandom(SIZE)))
@@ -235,7 +234,7 @@ def test_a_client_hangs_up(api: API, live_server: LiveServer, uploads: Path, way
             client.sendall(head.encode() + body[: SIZE // 2])
             wait_until(lambda: held(uploads))
             if way == "resets":
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                reset_when_closed(client)
         wait_until(lambda: finished)
     finally:
         request_finished.disconnect(note)

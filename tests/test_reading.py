@@ -18,6 +18,7 @@ from ossn_messaging.models import APIKey, Conversation, Message
 from ossn_messaging.querysets import MessageQuerySet
 from tests.conftest import API, fetch, upload
 from tests.files import PDF
+from tests.site import Behind
 
 LIST, NEW, RECENT, UNREAD = (f"v2.0/message/{name}" for name in ("list", "new", "recent", "unread"))
 LIST_1, NEW_1, RECENT_1 = (f"v1.0/message_{name}" for name in ("list", "new", "recent"))
@@ -569,13 +570,6 @@ def test_get_does_what_post_does_and_head_and_options_nothing(
         assert state() == before
     assert api.ask(path, get=True, **given)["code"] == "100"
     assert (state() == before) == (path in (RECENT, RECENT_1, UNREAD))
-
-
-class Behind:
-    """A router for a site whose copies of the database are behind: the app must not read what was deleted there."""
-
-    def db_for_read(self, model: Any, **hints: Any) -> str | None:
-        return "behind" if model._meta.app_label == "ossn_messaging" else None
 
 
 def test_no_copy_of_the_database_is_asked(

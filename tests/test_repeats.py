@@ -19,7 +19,7 @@ from ossn_messaging.repeats import SendingQuerySet
 from ossn_messaging.serializers import FILE
 from tests.conftest import API, SEND, everywhere, fetch, files_in, upload
 from tests.files import PDF
-from tests.test_reading import Behind
+from tests.site import Behind
 
 KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
 

@@ -9,7 +9,6 @@ import json
 import os
 import random
 import socket
-import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +27,7 @@ from tests.robustness.clients import SEND, Habits, Site, sending
 from tests.robustness.disk import small_disk
 from tests.robustness.ledger import Ledger, file_of
 from tests.robustness.program import on_each, parsed, status_of, tell, url_of
-from tests.servers import HOST, s3_server
+from tests.servers import HOST, reset_when_closed, s3_server
 
 USERS = 6
 HEALTHY = 40
@@ -44,8 +43,6 @@ UPLOADS = 50
 """In mebibytes, of the disk where uploads wait."""
 HANG_UPS = 200
 """How many clients hang up within what they send."""
-RESETS = struct.pack("ii", 1, 0)
-"""The ``SO_LINGER`` by which a connection that is closed is reset."""
 BUCKET = "attachments"
 
 
@@ -75,7 +72,7 @@ class Attack:
             missing = chance.choice([1, 2, 3, chance.randrange(1, len(request))])
             with socket.create_connection((HOST, self.site.port)) as connection:
                 if chance.random() < 0.5:
-                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETS)
+                    reset_when_closed(connection)
                 connection.sendall(request[:-missing])
 
     def until_stalled(self) -> None:
