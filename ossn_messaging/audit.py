@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from django.db import router
 
-from ossn_messaging.attachments import measured
+from ossn_messaging.attachments.validation import size_and_sha256
 from ossn_messaging.models import Attachment
 from ossn_messaging.storage import Listed, attachment_storage, list_files
 
@@ -93,7 +93,7 @@ class Audit:
 
     def _digest(self, name: str) -> str:
         with self.storage.open(name) as file:
-            return measured(file)[1]
+            return size_and_sha256(file)[1]
 
     def delete_orphan(self, orphan: Listed) -> str:
         """Remove a file that was found without a row if it is old enough, and return what came of it."""

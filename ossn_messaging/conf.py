@@ -8,13 +8,15 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from ossn_messaging import kinds
+from ossn_messaging.attachments import file_types
 
 T = TypeVar("T")
 
 THROTTLED = ("key", "sender", "wrong_key")
 """What is limited: each API key, each sender, and the wrong keys of each address."""
 RATE = re.compile(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)")
+MIN_INSPECTION_MEMORY = 256 * 1024 * 1024
+"""In bytes. An inspection with less could not load its libraries."""
 
 
 def configured() -> Mapping[str, Any]:
@@ -99,7 +101,7 @@ def _are_texts(value: Any) -> bool:
 
 def _are_extensions(value: Any) -> bool:
     return isinstance(value, list | tuple | set | frozenset) and all(
-        isinstance(item, str) and item in kinds.BY_EXTENSION for item in value
+        isinstance(item, str) and item in file_types.BY_EXTENSION for item in value
     )
 
 
@@ -125,10 +127,20 @@ class Settings:
     PAGE_SIZE = Setting(10, _is_positive, "a whole number of messages above 0")
     MAX_MESSAGE_LENGTH = Setting(100_000, _is_positive, "a whole number of characters above 0")
     ATTACHMENT_EXTENSIONS = Setting[Collection[str]](
-        tuple(kinds.BY_EXTENSION), _are_extensions, f"a list of some of {', '.join(kinds.BY_EXTENSION)}"
+        tuple(file_types.BY_EXTENSION), _are_extensions, f"a list of some of {', '.join(file_types.BY_EXTENSION)}"
     )
     ATTACHMENT_MAX_SIZE = Setting(25 * 1024 * 1024, _is_positive, "a whole number of bytes above 0")
-    IMAGE_MAX_PIXELS = Setting(50_000_000, _is_positive, "a whole number of pixels above 0")
+    ATTACHMENT_ACTIVE_CONTENT = Setting(
+        "standard", lambda value: value in ("strict", "standard", "allow"), "'strict', 'standard' or 'allow'"
+    )
+    IMAGE_MAX_PIXELS = Setting(120_000_000, _is_positive, "a whole number of pixels above 0")
+    INSPECTION_PROCESSES = Setting(1, _is_natural, "a whole number of processes, or 0 to inspect in the web worker")
+    INSPECTION_MEMORY = Setting(
+        1024 * 1024 * 1024,
+        lambda value: _is_positive(value) and value >= MIN_INSPECTION_MEMORY,
+        f"a whole number of bytes, at least {MIN_INSPECTION_MEMORY}",
+    )
+    INSPECTION_PROCESSOR_SECONDS = Setting(10, _is_positive, "a whole number of seconds above 0")
     ATTACHMENT_VALIDATORS = CallablesSetting()
     ATTACHMENT_URL_MAX_AGE = Setting[int | None](
         24 * 60 * 60,

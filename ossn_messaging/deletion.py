@@ -11,9 +11,9 @@ from django.db import models, transaction
 from django.db.models.deletion import CASCADE, PROTECT, RESTRICT, Collector, get_candidate_relations_to_delete
 from django.utils import timezone
 
+from ossn_messaging.attachments.uploads import temporary_file
 from ossn_messaging.signals import message_deleted
 from ossn_messaging.storage import discard
-from ossn_messaging.uploads import spool
 
 if TYPE_CHECKING:
     from ossn_messaging.models import Message
@@ -161,7 +161,7 @@ class MessagesOfUser:
     def __init__(self, model: "type[Message]") -> None:
         self.model = model
         self.querysets: list[models.QuerySet[Message]] = []
-        self.files = spool()
+        self.files = temporary_file()
         """The names of their files, a line each."""
         weakref.finalize(self, self.files.close)  # where the deletion is taken back
 

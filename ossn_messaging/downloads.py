@@ -51,7 +51,7 @@ def give_out(request: HttpRequest, attachment: Attachment) -> HttpResponseBase:
 
 
 def _disposition(attachment: Attachment) -> str:
-    return str(content_disposition_header(attachment.kind.disposition == "attachment", attachment.name))
+    return str(content_disposition_header(attachment.file_type.disposition == "attachment", attachment.name))
 
 
 def _description(attachment: Attachment) -> dict[str, str]:

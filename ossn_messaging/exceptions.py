@@ -11,6 +11,8 @@ from django.utils.functional import Promise
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
+from ossn_messaging.attachments.rules import Reason
+
 # The protocol's own texts are not translated: they are its words as much as the codes are.
 
 
@@ -80,30 +82,30 @@ class ReaderNotFound(UserNotFound):
 
 
 class Failed(MessagingError):
-    """Base of the failures of code 200: ``reason`` follows the protocol's "Message send failed", or what else did."""
+    """Base of the failures of code 200: ``detail`` follows the protocol's "Message send failed", or what else did."""
 
     rest_status = 422
     text = "Message send failed"
-    reason: str | Promise
+    detail: str | Promise
 
     def __str__(self) -> str:
         return self.describe(str(self.text))
 
     def describe(self, failed: str) -> str:
-        return f"{failed}: {self.reason}"
+        return f"{failed}: {self.detail}"
 
 
 class SelfMessage(Failed):
     """The sender is the recipient."""
 
-    reason = _("nobody can send a message to themselves")
+    detail = _("nobody can send a message to themselves")
 
 
 class NotAllowed(Failed):
     """The site's own rule, the setting ``CAN_SEND``, forbids it."""
 
     rest_status = 403
-    reason = _("this sender may not write to this recipient")
+    detail = _("this sender may not write to this recipient")
 
 
 class ScopeMissing(Failed):
@@ -113,112 +115,137 @@ class ScopeMissing(Failed):
 
     def __init__(self, scope: str) -> None:
         super().__init__(scope)
-        self.reason = format_lazy(_("the API key has not the scope `{scope}`"), scope=scope)
+        self.detail = format_lazy(_("the API key has not the scope `{scope}`"), scope=scope)
 
 
 class UserNotCovered(Failed):
     """The API key has a list of users, and this one is not in it."""
 
     rest_status = 403
-    reason = _("the API key may not act as this user")
+    detail = _("the API key may not act as this user")
 
 
 class DifferentRequest(Failed):
     """Something else was sent under the same idempotency key."""
 
     rest_status = 422
-    reason = _("another message was sent under this idempotency key")
+    detail = _("another message was sent under this idempotency key")
 
 
 class SentAndDeleted(Failed):
     """The message that was sent under this idempotency key has been deleted since."""
 
     rest_status = 409
-    reason = _("the message that was sent under this idempotency key has been deleted")
+    detail = _("the message that was sent under this idempotency key has been deleted")
 
 
 class BadIdempotencyKey(Failed):
     """An idempotency key is a text of at most 255 printable characters."""
 
     rest_status = 400
-    reason = _("the idempotency key is too long or not printable")
+    detail = _("the idempotency key is too long or not printable")
 
 
 class TextTooLong(Failed):
     """The text has more characters than ``MAX_MESSAGE_LENGTH``."""
 
     rest_status = 413
-    reason = _("the text is too long")
+    detail = _("the text is too long")
 
 
 class TextNotUnicode(Failed):
     """The text holds a lone surrogate, which no encoding can store."""
 
-    reason = _("the text is not valid Unicode")
+    detail = _("the text is not valid Unicode")
+
+
+REASON_TEXTS: Mapping[Reason, str | Promise] = {
+    Reason.EXTENSION: _("the attachment's file name has none of the extensions that are allowed"),
+    Reason.NAME_TOO_LONG: _("the attachment's file name is too long"),
+    Reason.WRONG_TYPE: _("the attachment is not a {expected}"),
+    Reason.DAMAGED: _("the attachment is damaged"),
+    Reason.TOO_MANY_PIXELS: _("the attachment has too many pixels"),
+    Reason.PASSWORD_PROTECTED: _("the attachment is protected by a password"),
+    Reason.MACROS: _("the attachment contains macros"),
+    Reason.ACTIVE_CONTENT: _("the attachment contains active content"),
+    Reason.TOO_LARGE: _("the attachment is too large"),
+    Reason.TAKES_TOO_MUCH: _("the attachment takes too much to check"),
+    Reason.NOT_ONE_FILE: _("the part `attachment` takes one file, and no other part takes any"),
+    Reason.VALIDATOR: "{found}",
+}
 
 
 class AttachmentRefused(Failed):
-    """The attachment breaks a rule; the argument says which."""
+    """The attachment breaks a rule. ``reason`` says which, and is meant for programs.
 
-    def __init__(self, reason: str | Promise) -> None:
+    ``found`` is the type that the content has, or the text of the site's own validator.
+    """
+
+    def __init__(self, reason: Reason, *, found: str = "", expected: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+        text = REASON_TEXTS[reason]
+        if reason is Reason.WRONG_TYPE and found:
+            text = _("the attachment is a {found} and not a {expected}")
+        self.detail = format_lazy(text, found=found, expected=expected)
 
 
-class AttachmentTooLarge(Failed):
-    """The attachment has more bytes than ``ATTACHMENT_MAX_SIZE``."""
+class AttachmentTooLarge(AttachmentRefused):
+    """The attachment, or what would be stored of it, has more bytes than ``ATTACHMENT_MAX_SIZE``."""
 
     rest_status = 413
-    reason = _("the attachment is too large")
+
+    def __init__(self) -> None:
+        super().__init__(Reason.TOO_LARGE)
 
 
 class StoreFailed(Failed):
     """The storage or the database failed; nothing was changed. The cause is in ``__cause__`` and in the log."""
 
     ossn_status = rest_status = 503
-    reason = _("the server can't do it now, try again later")
+    detail = _("the server can't do it now, try again later")
 
 
 class MessageNotFound(Failed):
     """There is no such message that this user sent, or sees."""
 
     rest_status = 404
-    reason = _("this user has no such message")
+    detail = _("this user has no such message")
 
 
 class UnknownDeletion(Failed):
     """``for`` is neither ``all`` nor ``me``."""
 
     rest_status = 400
-    reason = _("`for` is `all` or `me`")
+    detail = _("`for` is `all` or `me`")
 
 
 class MalformedRequest(Failed):
     """The request's body or query could not be read whole."""
 
     rest_status = 400
-    reason = _("the request could not be read")
+    detail = _("the request could not be read")
 
 
 class RequestTooLarge(Failed):
     """The request is over Django's ``DATA_UPLOAD_MAX_MEMORY_SIZE``."""
 
     ossn_status = rest_status = 413
-    reason = _("the request is too large")
+    detail = _("the request is too large")
 
 
 class LengthRequired(Failed):
     """The request's body came in chunks, and the server does not tell where it ends (RFC 9110, 15.5.12)."""
 
     ossn_status = rest_status = 411
-    reason = _("the request's Content-Length is missing")
+    detail = _("the request's Content-Length is missing")
 
 
 class TooManyRequests(Failed):
     """A limit of ``THROTTLE_RATES`` is reached. ``wait`` is in seconds, as far as it is known."""
 
     ossn_status = rest_status = 429
-    reason = _("there were too many requests, try again later")
+    detail = _("there were too many requests, try again later")
 
     def __init__(self, wait: float | None) -> None:
         super().__init__(wait)
@@ -229,7 +256,7 @@ class UnsupportedContentType(Failed):
     """The body is of a content type or character set that the API does not read."""
 
     ossn_status = rest_status = 415
-    reason = _("the request's content type is not supported")
+    detail = _("the request's content type is not supported")
 
 
 class MethodNotAllowed(MessagingError):
@@ -273,4 +300,4 @@ class ServerError(Failed):
     """A defect; the log has it."""
 
     ossn_status = rest_status = 500
-    reason = _("the server made an error")
+    detail = _("the server made an error")

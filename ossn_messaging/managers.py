@@ -12,7 +12,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.files.base import File
 from django.db import DatabaseError, IntegrityError, models, router, transaction
 
-from ossn_messaging import attachments
+from ossn_messaging.attachments.validation import ValidatedUpload, validate_upload
 from ossn_messaging.conf import conf
 from ossn_messaging.exceptions import (
     BlankMessage,
@@ -109,7 +109,7 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
             if upload is None:
                 self._write(message, using, finish)
             else:
-                with attachments.accepted(upload) as accepted, Attachment.objects.stored(accepted) as stored:
+                with validate_upload(upload) as validated, Attachment.objects.stored(validated) as stored:
                     self._write(message, using, finish, stored)
         except (UserNotFound, DatabaseError):
             # Perhaps the same has been sent meanwhile under the same idempotency key.
@@ -163,7 +163,7 @@ class StoredFile:
     """A file on its storage that waits for its row."""
 
     name: str
-    accepted: attachments.Accepted
+    validated: ValidatedUpload
     using: str = ""
     """The database in which it has its row, which is still to be committed; empty as long as it has none."""
 
@@ -173,10 +173,10 @@ class StoredFile:
 
         message.attachment = Attachment(
             file=self.name,
-            name=str(self.accepted.file.name),
-            content_type=str(self.accepted.file.content_type),
-            size=self.accepted.file.size or 0,
-            digest=self.accepted.digest,
+            name=str(self.validated.file.name),
+            content_type=str(self.validated.file.content_type),
+            size=self.validated.file.size or 0,
+            digest=self.validated.digest,
         )
         message.attachment.save(using=using)
         self.using = using
@@ -184,20 +184,20 @@ class StoredFile:
 
 class AttachmentManager(models.Manager["Attachment"]):
     @contextmanager
-    def stored(self, accepted: attachments.Accepted) -> Iterator[StoredFile]:
+    def stored(self, validated: ValidatedUpload) -> Iterator[StoredFile]:
         """Keep the file on the storage if the block goes well; if it raises, the file is gone again.
 
         Raises ``StoreFailed`` where the storage fails, whatever that raised.
         """
-        name = f"{FOLDER}/{secrets.token_hex(16)}.{accepted.extension}"
+        name = f"{FOLDER}/{secrets.token_hex(16)}.{validated.extension}"
         try:
-            name = attachment_storage().save(name, accepted.file)
+            name = attachment_storage().save(name, validated.file)
         except BaseException as error:
             discard(name)
             if isinstance(error, Exception):
                 raise StoreFailed from error
             raise  # the server is told to stop
-        stored = StoredFile(name, accepted)
+        stored = StoredFile(name, validated)
         try:
             yield stored
         except BaseException:

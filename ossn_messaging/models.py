@@ -7,13 +7,13 @@ from django.db import models, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ossn_messaging.attachments.file_types import BY_CONTENT_TYPE, FileType
 from ossn_messaging.conf import conf
 from ossn_messaging.conversations import ConversationQuerySet
 from ossn_messaging.deletion import with_user
 from ossn_messaging.exceptions import ScopeMissing, UserNotCovered
 from ossn_messaging.fields import AttachmentField
 from ossn_messaging.keys import APIKeyManager, all_scopes
-from ossn_messaging.kinds import BY_CONTENT_TYPE, Kind
 from ossn_messaging.managers import AttachmentManager, MessageManager
 from ossn_messaging.repeats import SendingQuerySet
 
@@ -274,7 +274,7 @@ class Attachment(models.Model):
         return _("attachment %(id)s") % {"id": self.pk}
 
     @property
-    def kind(self) -> Kind:
+    def file_type(self) -> FileType:
         return BY_CONTENT_TYPE[self.content_type]
 
     def is_open_to(self, user: "AbstractBaseUser | AnonymousUser") -> bool:

@@ -22,9 +22,15 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser, DataAndFiles
 from rest_framework.request import Request
 
-from ossn_messaging.attachments import clean_name
+from ossn_messaging.attachments.uploads import (
+    CHUNK_SIZE,
+    LimitedUploadHandler,
+    max_body_size,
+    temporary_file,
+    write_or_fail,
+)
+from ossn_messaging.attachments.validation import clean_name
 from ossn_messaging.exceptions import LengthRequired, RequestTooLarge
-from ossn_messaging.uploads import SPOOL_SIZE, LimitedUploadHandler, max_body_size, spool, written
 
 Context = Mapping[str, Any]
 
@@ -51,11 +57,11 @@ def take_chunked(request: HttpRequest) -> IO[bytes] | None:
     if not request.META.get("wsgi.input_terminated"):
         raise LengthRequired
     room = left = max_body_size() + 1
-    body = spool()
+    body = temporary_file()
     try:
-        while chunk := _read_chunk(request, min(SPOOL_SIZE, left)):
+        while chunk := _read_chunk(request, min(CHUNK_SIZE, left)):
             left -= len(chunk)
-            body = written(body, chunk)
+            body = write_or_fail(body, chunk)
         if not left:
             raise RequestTooLarge
         body.seek(0)

@@ -8,7 +8,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.files.base import File
 from django.db import models
 
-from ossn_messaging.attachments import measured
+from ossn_messaging.attachments.validation import size_and_sha256
 from ossn_messaging.exceptions import BadIdempotencyKey, DifferentRequest, SentAndDeleted
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class SendingQuerySet(models.QuerySet["Sending"]):
             raise BadIdempotencyKey
         if upload:
             upload.seek(0)
-        asked = [recipient.pk, text, measured(upload)[1] if upload else None]
+        asked = [recipient.pk, text, size_and_sha256(upload)[1] if upload else None]
         return self.model(
             sender_id=sender.pk, recipient_id=recipient.pk, key_digest=_digest(key), digest=_digest(json.dumps(asked))
         )

@@ -8,7 +8,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from storages.backends.s3 import S3Storage
 
-from ossn_messaging.kinds import BY_EXTENSION
+from ossn_messaging.attachments.file_types import BY_EXTENSION
 from ossn_messaging.storage import Listed
 
 CONNECT_TIMEOUT = 3
@@ -48,8 +48,8 @@ class S3AttachmentStorage(S3Storage):  # type: ignore[misc]
         self.client_config = impatient.merge(self.client_config)
 
     def get_object_parameters(self, name: str) -> dict[str, Any]:
-        kind = BY_EXTENSION.get(PurePosixPath(name).suffix.removeprefix("."))
-        own = {"ContentType": kind.content_type, "ContentDisposition": kind.disposition} if kind else {}
+        file_type = BY_EXTENSION.get(PurePosixPath(name).suffix.removeprefix("."))
+        own = {"ContentType": file_type.content_type, "ContentDisposition": file_type.disposition} if file_type else {}
         return {**self.object_parameters, **own}
 
     def presigned_url(self, name: str, *, method: str, max_age: int, content_type: str, disposition: str) -> str:

@@ -94,7 +94,7 @@ def _file(request: HttpRequest, attachment: Attachment, user_id: int) -> dict[st
     return {
         "attachment_guid": str(attachment.pk),
         "attachment_name": attachment.name,
-        "type_of_attachment": "image" if attachment.kind.is_image else "file",
+        "type_of_attachment": "image" if attachment.file_type.is_image else "file",
         "attachment_url": attachment_url(request, attachment, user_id),
     }
 

@@ -8,12 +8,12 @@ from django.core.files.base import File
 from django.db import Error as DatabaseAPIError
 from django.db import router
 from django.http import Http404, HttpResponse, HttpResponseBase
-from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions as drf
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ossn_messaging import icons, links
+from ossn_messaging.attachments.rules import Reason
 from ossn_messaging.authentication import APIKeyAuthentication
 from ossn_messaging.downloads import give_out
 from ossn_messaging.endpoints import Endpoint, EnvelopeView
@@ -101,7 +101,7 @@ class MessageSend(Endpoint):
         files = request.FILES.getlist("attachment")
         elsewhere = set(request.FILES) - {"attachment"}
         if elsewhere or len(files) > 1 or "".join(texts).strip():
-            raise AttachmentRefused(_("the part `attachment` takes one file, and no other part takes any"))
+            raise AttachmentRefused(Reason.NOT_ONE_FILE)
         return files[0] if files else None
 
 
@@ -110,7 +110,7 @@ class MessageAdd(MessageSend):
 
     def get_upload(self, request: Request) -> None:
         if request.FILES:
-            raise AttachmentRefused(_("message_add takes no file"))
+            raise AttachmentRefused(Reason.NOT_ONE_FILE)
 
 
 class Reading(Endpoint):

@@ -11,7 +11,7 @@ from typing import Any
 from django.core.files.base import ContentFile
 from PIL import Image, PngImagePlugin
 
-from ossn_messaging.attachments import accepted
+from ossn_messaging.attachments.validation import validate_upload
 
 ICC = b"a profile's bytes, which nobody here reads" * 4
 PAGE = b"<html><script>alert(1)</script></html>"
@@ -144,7 +144,7 @@ def riff(*chunks: tuple[bytes, bytes]) -> bytes:
 
 def kept(name: str, content: bytes) -> bytes:
     """Return what is kept of a file that is taken as an attachment."""
-    with accepted(ContentFile(content, name)) as attachment:
+    with validate_upload(ContentFile(content, name)) as attachment:
         data: bytes = attachment.file.read()
         return data
 

@@ -13,10 +13,10 @@ import pytest
 from django.core.files.base import ContentFile
 from PIL import Image, ImageFile
 
-from ossn_messaging.attachments import accepted
+from ossn_messaging.attachments.file_types import BY_EXTENSION
+from ossn_messaging.attachments.images import clean
+from ossn_messaging.attachments.validation import validate_upload
 from ossn_messaging.exceptions import AttachmentRefused, AttachmentTooLarge
-from ossn_messaging.kinds import BY_EXTENSION
-from ossn_messaging.pictures import clean
 from tests.files import (
     ICC,
     PAGE,
@@ -41,7 +41,7 @@ MOVING = {"a.png": frames("PNG"), "a.gif": frames("GIF"), "a.webp": frames("WEBP
 
 def test_the_size_and_the_digest_of_a_long_file() -> None:
     content = PDF.replace(b"1.4\n", b"1.4\n%" + b"long" * 50_000 + b"\n")
-    with accepted(ContentFile(content, "a.pdf")) as taken:
+    with validate_upload(ContentFile(content, "a.pdf")) as taken:
         assert taken.file.size == len(content)
         assert taken.digest == hashlib.sha256(content).hexdigest()
 
@@ -112,7 +112,7 @@ def test_names_lose_folders_and_control_characters() -> None:
     for name in ("../../etc/evil.pdf", "/etc/evil.pdf", "C:\\evil.pdf", "ev\r\n\0\x7f\u2028il.pdf", " evil.pdf "):
         file = ContentFile(PDF)
         file.name = name
-        with accepted(file) as attachment:
+        with validate_upload(file) as attachment:
             assert attachment.file.name == "evil.pdf"
 
 

@@ -21,7 +21,7 @@ from moto import mock_aws
 from pytest_django import Settings
 
 from ossn_messaging import storage
-from ossn_messaging.kinds import DOCX
+from ossn_messaging.attachments.file_types import DOCX
 from ossn_messaging.models import Attachment, Message
 from ossn_messaging.storage import LocalAttachmentStorage, attachment_storage
 from tests.conftest import API, fetch, files_in, keep_attachments_in, upload

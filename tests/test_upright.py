@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageFile, ImageOps, ImageStat, PngImagePlugin
 
-from ossn_messaging.pictures import clean
-from ossn_messaging.pictures.png import chunks as png_chunks
-from ossn_messaging.pictures.upright.jpeg import STANDARD_CODES
-from ossn_messaging.pictures.webp import chunks as webp_chunks
+from ossn_messaging.attachments.images import clean
+from ossn_messaging.attachments.images.png import chunks as png_chunks
+from ossn_messaging.attachments.images.upright.jpeg import STANDARD_CODES
+from ossn_messaging.attachments.images.webp import chunks as webp_chunks
 from tests.files import exif, landscape, photo, picture
 
 TURNS = range(2, 9)

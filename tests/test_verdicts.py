@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageOps
 
+from ossn_messaging.attachments.images import PIXELS_PER_BYTE
+from ossn_messaging.attachments.images.png import chunks
 from ossn_messaging.exceptions import AttachmentRefused
-from ossn_messaging.pictures import PIXELS_PER_BYTE
-from ossn_messaging.pictures.png import chunks
 from tests.files import (
     CONTENT_TYPES,
     DOCUMENT,

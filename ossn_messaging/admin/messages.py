@@ -172,7 +172,7 @@ class MessageAdmin(TranslatedHistory):
         attachment: Attachment | None = getattr(message, "attachment", None)
         if attachment is None:
             return self.get_empty_value_display()
-        is_picture = attachment.kind.is_image and attachment.size <= picture_size
+        is_picture = attachment.file_type.is_image and attachment.size <= picture_size
         context = {"attachment": attachment, "is_picture": is_picture}
         return render_to_string("admin/ossn_messaging/message/file.html", context)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from ossn_messaging import kinds
+from ossn_messaging.attachments import file_types
 from ossn_messaging.authentication import APIKeyAuthentication
 from ossn_messaging.endpoints import EnvelopeView
 from ossn_messaging.exceptions import MessagingError
@@ -42,8 +42,8 @@ def _successes(view: EnvelopeView, description: Description) -> dict[int, Answer
     if description.payload:
         return {200: _success(view, description.payload_of(view))}
     if isinstance(view, Avatar):
-        return {200: _answer(_("The icon"), {kinds.JPEG.content_type: BINARY}, "Cache-Control")}
-    files = dict.fromkeys(kinds.BY_CONTENT_TYPE, BINARY)
+        return {200: _answer(_("The icon"), {file_types.JPEG.content_type: BINARY}, "Cache-Control")}
+    files = dict.fromkeys(file_types.BY_CONTENT_TYPE, BINARY)
     validators = ("ETag", "Last-Modified", "Cache-Control")
     described = ("Content-Disposition", "Content-Security-Policy", "X-Content-Type-Options", *validators)
     return {

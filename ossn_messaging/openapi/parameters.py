@@ -6,7 +6,7 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from ossn_messaging import kinds
+from ossn_messaging.attachments import file_types
 from ossn_messaging.authentication import APIKeyAuthentication
 from ossn_messaging.conf import conf
 from ossn_messaging.openapi.shapes import Shape, number, one_of, text
@@ -75,7 +75,7 @@ def to_send() -> tuple[Parameter, ...]:
 
 
 def attachment() -> Parameter:
-    taken = [extension for extension in kinds.BY_EXTENSION if extension in conf.ATTACHMENT_EXTENSIONS]
+    taken = [extension for extension in file_types.BY_EXTENSION if extension in conf.ATTACHMENT_EXTENSIONS]
     description = _("one file: %(extensions)s") % {"extensions": ", ".join(taken)}
     return Parameter("attachment", {"type": "string", "format": "binary"}, description, required=False, place="file")
 

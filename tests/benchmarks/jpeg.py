@@ -23,7 +23,7 @@ ORIENTATIONS = 1, 6
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     django.setup()
-    from ossn_messaging.pictures import clean
+    from ossn_messaging.attachments.images import clean
     from tests.files import exif, landscape, picture
 
     for size, quality in itertools.product(SIZES, QUALITIES):

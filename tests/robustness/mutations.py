@@ -276,7 +276,7 @@ def verdict(name: str, content: bytes) -> tuple[str, str]:
     """Return whether a file is taken, and what went wrong with that."""
     from django.core.files.base import ContentFile
 
-    from ossn_messaging.attachments import accepted
+    from ossn_messaging.attachments.validation import validate_upload
     from ossn_messaging.exceptions import AttachmentRefused, AttachmentTooLarge
 
     problems: list[str] = []
@@ -285,7 +285,7 @@ def verdict(name: str, content: bytes) -> tuple[str, str]:
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         try:
-            with accepted(ContentFile(content, name)) as attachment:
+            with validate_upload(ContentFile(content, name)) as attachment:
                 while attachment.file.read(64 * 1024):
                     pass
         except (AttachmentRefused, AttachmentTooLarge):

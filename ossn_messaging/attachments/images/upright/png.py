@@ -6,9 +6,9 @@ import zlib
 
 from PIL import Image, ImageChops
 
-from ossn_messaging.pictures.png import chunks as png_chunks
-from ossn_messaging.pictures.rows import CHANNELS
-from ossn_messaging.pictures.upright.turns import TRANSPOSES, TURNS, Box, turned_box
+from ossn_messaging.attachments.images.png import chunks as png_chunks
+from ossn_messaging.attachments.images.rows import CHANNELS
+from ossn_messaging.attachments.images.upright.turns import TRANSPOSES, TURNS, Box, turned_box
 
 CARRIERS = {1: "P;1", 2: "P;2", 4: "P;4", 8: "L", 16: "LA", 24: "RGB", 32: "RGBA", 48: "RGB;16", 64: "RGBA;16"}
 """By its size in bits, what Pillow takes a pixel for, whatever it is: its bytes are moved, not understood."""

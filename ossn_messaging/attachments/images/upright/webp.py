@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from PIL import Image, ImageChops, ImageSequence
 
-from ossn_messaging.pictures.upright.likeness import file_of, first_like_enough
-from ossn_messaging.pictures.upright.turns import TRANSPOSES, TURNS
-from ossn_messaging.pictures.webp import FRAME, LOSSY
-from ossn_messaging.pictures.webp import chunks as webp_chunks
+from ossn_messaging.attachments.images.upright.likeness import file_of, first_like_enough
+from ossn_messaging.attachments.images.upright.turns import TRANSPOSES, TURNS
+from ossn_messaging.attachments.images.webp import FRAME, LOSSY
+from ossn_messaging.attachments.images.webp import chunks as webp_chunks
 
 QUALITIES = range(75, 101)
 """How finely a lossy frame is quantized, until it is like enough; else it becomes lossless."""

@@ -3,7 +3,7 @@
 import struct
 from typing import IO
 
-from ossn_messaging.pictures.kept import BLOCK_SIZE, Kept, read_exactly
+from ossn_messaging.attachments.images.kept import BLOCK_SIZE, Kept, read_exactly
 
 APPLICATIONS = {b"NETSCAPE2.0", b"ANIMEXTS1.0"}
 """Those whose block says how often an animation is repeated."""

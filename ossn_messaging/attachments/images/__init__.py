@@ -5,10 +5,12 @@ from typing import IO
 
 from PIL import Image
 
-from ossn_messaging.pictures import gif, jpeg, png, rows, webp
-from ossn_messaging.pictures.upright import turned
-from ossn_messaging.pictures.upright.turns import TURNS, orientation_of
+from ossn_messaging.attachments.images import gif, jpeg, png, rows, webp
+from ossn_messaging.attachments.images.upright import turned
+from ossn_messaging.attachments.images.upright.turns import TURNS, orientation_of
+from ossn_messaging.attachments.rules import Reason, Rejected
 
+Image.init()  # now, since the process that inspects files may not open any
 KEEP = {"JPEG": jpeg.keep, "PNG": png.keep, "GIF": gif.keep, "WEBP": webp.keep}
 """What to keep of a file, by Pillow's name of its format."""
 
@@ -17,6 +19,15 @@ PIXELS_PER_BYTE = 512
 
 It would take the memory of all of them, for libjpeg makes up what is missing.
 """
+
+
+def sanitize_image(content: bytes, image_format: str, max_pixels: int) -> bytes:
+    cleaned = io.BytesIO()
+    try:
+        clean(io.BytesIO(content), cleaned, image_format, max_pixels)
+    except ValueError as error:
+        raise Rejected(Reason.DAMAGED) from error
+    return cleaned.getvalue()
 
 
 def clean(file: IO[bytes], cleaned: IO[bytes], picture_format: str, max_pixels: int) -> None:

@@ -4,8 +4,8 @@ import math
 
 from PIL import JpegImagePlugin
 
-from ossn_messaging.pictures.upright.likeness import SAMPLED_PIXELS, Options, file_of, first_like_enough
-from ossn_messaging.pictures.upright.turns import TRANSPOSES, TURNS
+from ossn_messaging.attachments.images.upright.likeness import SAMPLED_PIXELS, Options, file_of, first_like_enough
+from ossn_messaging.attachments.images.upright.turns import TRANSPOSES, TURNS
 
 LARGEST_STEPS = (65_535, *range(40, 0, -1))
 """What the steps of its tables are lowered to, until it is like enough. To lower all of them costs more."""

@@ -5,8 +5,8 @@ import zlib
 from collections.abc import Iterator
 from typing import IO
 
-from ossn_messaging.pictures.kept import BLOCK_SIZE
-from ossn_messaging.pictures.png import chunks as png_chunks
+from ossn_messaging.attachments.images.kept import BLOCK_SIZE
+from ossn_messaging.attachments.images.png import chunks as png_chunks
 
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """By the type of colour (PNG, third edition, table 8)."""

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterator
 from typing import IO
 
-from ossn_messaging.pictures.kept import Kept, read_exactly
+from ossn_messaging.attachments.images.kept import Kept, read_exactly
 
 ONCE = {
     b"IHDR": 13,

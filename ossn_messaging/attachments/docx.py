@@ -1,5 +1,6 @@
 """Whether a DOCX is one, by opening it: a package by the rules of ECMA-376, part 2 (Open Packaging Conventions)."""
 
+import encodings.cp437  # noqa: F401, zipfile needs it, and can't import it where no file may be opened
 import posixpath
 import re
 import stat
@@ -8,9 +9,7 @@ from typing import IO
 from xml.etree import ElementTree
 from xml.parsers import expat
 
-from django.core.files.base import File
-
-from ossn_messaging import kinds
+from ossn_messaging.attachments import file_types
 
 CONTENT_TYPES = "[Content_Types].xml"
 RELATIONSHIPS = "_rels/.rels"
@@ -19,7 +18,7 @@ MAIN_RELATIONSHIPS = {
     "http://purl.oclc.org/ooxml/officeDocument/relationships/officeDocument",
 }
 """Those that lead to the main part (ECMA-376, part 1, 11.3.10, in the transitional and the strict form)."""
-MAIN_TYPE = f"{kinds.DOCX.content_type}.main+xml"
+MAIN_TYPE = f"{file_types.DOCX.content_type}.main+xml"
 """The content type of a main part without macros (the same place)."""
 MAIN_ROOTS = {
     "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}document",
@@ -45,7 +44,7 @@ MAX_DEPTH = 1_000
 BLOCK_SIZE = 64 * 1024
 
 
-class CautiousFile(File):  # type: ignore[type-arg]
+class CautiousFile(__import__("io").BytesIO):
     """Is not read much of at once: to ``zipfile`` the list of entries is one piece, however long it is."""
 
     def read(self, size: int = -1) -> bytes:
@@ -103,7 +102,7 @@ def check(file: IO[bytes]) -> None:
     Before anything is unpacked, its entries are counted and what they would unpack to is summed up.
     """
     try:
-        with zipfile.ZipFile(CautiousFile(file)) as package:
+        with zipfile.ZipFile(file) as package:
             entries = package.infolist()
             _check_entries(entries)
             if sum(entry.compress_size for entry in entries) > file.seek(0, 2):
@@ -183,3 +182,7 @@ def _parse_small(package: zipfile.ZipFile, entry: zipfile.ZipInfo) -> ElementTre
     parser.feed(package.read(entry))
     element: ElementTree.Element = parser.close()
     return element
+
+
+def is_password_protected(content: bytes) -> bool:
+    return False

@@ -2,7 +2,7 @@
 
 from PIL import Image, JpegImagePlugin
 
-from ossn_messaging.pictures.upright import jpeg, png, webp
+from ossn_messaging.attachments.images.upright import jpeg, png, webp
 
 
 def turned(image: Image.Image, data: bytes, orientation: int) -> bytes:

@@ -3,7 +3,7 @@
 import re
 from typing import IO
 
-from ossn_messaging.pictures.kept import BLOCK_SIZE, EXIF, Kept, read_exactly
+from ossn_messaging.attachments.images.kept import BLOCK_SIZE, EXIF, Kept, read_exactly
 
 
 def keep(file: IO[bytes]) -> Kept:

@@ -1,0 +1,36 @@
+"""The rules for what a file contains, and what is stored of it.
+
+Nothing here or below needs Django: it runs in the processes of ``inspection_server``.
+"""
+
+import io
+
+from ossn_messaging.attachments import docx, images, pdf
+from ossn_messaging.attachments.file_types import BY_NAME, DOCX, PDF, identify
+from ossn_messaging.attachments.rules import Reason, Rejected, Rules
+
+
+def sanitize(content: bytes, rules: Rules) -> bytes | None:
+    """Return what to store of a file, ``None`` if it is stored as it is.
+
+    Raises ``Rejected`` if the content breaks a rule.
+    """
+    expected, found = BY_NAME[rules.file_type], identify(content)
+    if expected is DOCX and docx.is_password_protected(content):
+        raise Rejected(Reason.PASSWORD_PROTECTED)
+    if found is not expected:
+        raise Rejected(Reason.WRONG_TYPE, "ZIP" if found is DOCX else found.name if found else "")
+    if expected is PDF:
+        pdf.check(content, rules.active_content)
+        return None
+    if not expected.is_image:
+        check = docx.check if expected is DOCX else pdf.check
+        try:
+            check(io.BytesIO(content))
+        except ValueError as error:
+            raise Rejected(Reason.DAMAGED) from error
+        return None
+    image = images.sanitize_image(content, expected.name, rules.max_pixels)
+    if len(image) > rules.max_size:
+        raise Rejected(Reason.TOO_LARGE)
+    return image

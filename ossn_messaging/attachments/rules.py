@@ -1,0 +1,61 @@
+"""What the content of a file must be, what its inspection may take, and why it is refused.
+
+Nothing here needs Django: the processes that inspect files do not load it.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why an attachment is refused. ``ossn_messaging.exceptions.REASON_TEXTS`` has a text for each."""
+
+    EXTENSION = "extension"
+    NAME_TOO_LONG = "name_too_long"
+    WRONG_TYPE = "wrong_type"
+    DAMAGED = "damaged"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    PASSWORD_PROTECTED = "password_protected"  # noqa: S105
+    MACROS = "macros"
+    ACTIVE_CONTENT = "active_content"
+    TOO_LARGE = "too_large"
+    TAKES_TOO_MUCH = "takes_too_much"
+    NOT_ONE_FILE = "not_one_file"
+    VALIDATOR = "validator"
+
+
+class Rejected(Exception):
+    """The content of a file breaks a rule."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+        """What was found. If the type is wrong, the name of the type that the content has, or nothing."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a file must be, as the settings say at the moment of its upload."""
+
+    file_type: str
+    """The name of a ``FileType``."""
+    max_size: int
+    """In bytes, of what is stored."""
+    max_pixels: int
+    """Of the canvas of an image."""
+    active_content: str
+    """``"strict"``, ``"standard"`` or ``"allow"``."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the kernel lets one inspection take."""
+
+    memory: int
+    """Address space, in bytes."""
+    processor_seconds: int
+    seconds: int
+    """By the clock."""
+    file_size: int
+    """In bytes, of a file that the inspection writes."""
