@@ -16,13 +16,14 @@ from django.db import connections, models
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
+from ossn_messaging.attachments.inspection import IS_SUPPORTED
 from ossn_messaging.conf import CallableSetting, CallablesSetting, Settings, configured
 from ossn_messaging.storage import ALIAS, LocalAttachmentStorage, attachment_storage
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """Return everything that is wrong with how the app is set up."""
-    return [*_check_dict(), *_check_storage(), *_check_user_model(), *_check_urls()]
+    return [*_check_dict(), *_check_inspection(), *_check_storage(), *_check_user_model(), *_check_urls()]
 
 
 def check_databases(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
@@ -78,6 +79,27 @@ def _check_path(name: str, path: str) -> list[CheckMessage]:
     if is_callable:
         return []
     return [_error("E004", f"OSSN_MESSAGING[{name!r}] is not callable.", f"It is {path!r}.")]
+
+
+def _check_inspection() -> list[CheckMessage]:
+    given: object = configured()
+    if isinstance(given, dict) and given.get("INSPECTION_PROCESSES") == 0:
+        return [
+            CheckWarning(
+                "Attachments are inspected in the web worker, where a hostile file can take all memory and time.",
+                hint="Set OSSN_MESSAGING['INSPECTION_PROCESSES'] to 1 or more, if this is a POSIX system.",
+                id="ossn_messaging.W003",
+            )
+        ]
+    if not IS_SUPPORTED:
+        return [
+            _error(
+                "E011",
+                "This system can't inspect attachments in processes.",
+                "Set OSSN_MESSAGING['INSPECTION_PROCESSES'] to 0 to inspect them in the web worker.",
+            )
+        ]
+    return []
 
 
 def _check_storage() -> list[CheckMessage]:

@@ -236,7 +236,7 @@ def test_a_body_in_chunks_that_is_cut_off_or_too_long(api: API, rf: RequestFacto
     assert api.read(chunked(rf, api, HangsUp(), **ends))["code"] == "200"
     settings.OSSN_MESSAGING = {"ATTACHMENT_MAX_SIZE": 100}
     with pytest.MonkeyPatch.context() as small:
-        small.setattr("ossn_messaging.uploads.BODY_OVERHEAD", 1000)
+        small.setattr("ossn_messaging.attachments.uploads.MAX_BODY_OVERHEAD", 1000)
         assert api.read(chunked(rf, api, io.BytesIO(whole), **ends), 413)["code"] == "200"
 
 

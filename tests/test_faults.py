@@ -5,9 +5,8 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import django
 import pytest
@@ -156,20 +155,26 @@ def test_a_disk_that_fails(
     assert "No space left on device" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("number", "status"), [(errno.ENOSPC, 503), (errno.EDQUOT, 503), (errno.EIO, 503), (errno.EINVAL, 200)]
-)
-def test_a_disk_that_fails_on_which_a_picture_waits(
-    api: API, number: int, status: int, attachments_folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("inspection_processes", [0, 1])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_disk_that_fails_on_which_an_upload_waits(
+    api: API,
+    settings: Settings,
+    inspection_processes: int,
+    number: int,
+    attachments_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is no fault of the picture, unless it may be."""
+    """It is no fault of the file."""
+    settings.OSSN_MESSAGING = {"INSPECTION_PROCESSES": inspection_processes}
 
-    class FailingDisk(BytesIO):
-        def write(self, data: Any, /) -> int:
-            raise OSError(number, os.strerror(number))
+    def fail(*args: Any, **options: Any) -> NoReturn:
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("ossn_messaging.attachments.spool", FailingDisk)
-    assert api.send(status=status, attachment=upload("photo.png"))["code"] == "200"
+    monkeypatch.setattr("tempfile.TemporaryFile", fail)
+    assert api.send(status=503, attachment=upload("photo.png"))["code"] == "200"
+    with pytest.raises(StoreFailed):
+        Message.objects.send(sender=api.sender, recipient=api.recipient, text="Test", upload=upload("photo.png"))
     assert nothing_is_stored(attachments_folder)
 
 

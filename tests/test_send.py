@@ -220,11 +220,11 @@ class TestOrderOfChecks:
         assert [message.text for message in Message.objects.all()] == ["12345"]
 
     def test_6_a_bad_attachment(self, api: API, attachments_folder: Path) -> None:
-        refused = "Message send failed: the attachment's "
+        refused = "Message send failed: the attachment"
         text = api.fails("200", attachment=upload("a.exe", b"MZ"))
-        assert text == f"{refused}file name has none of the extensions that are allowed"
+        assert text == f"{refused}'s file name has none of the extensions that are allowed"
         text = api.fails("200", attachment=upload("a.pdf", b"MZ"))
-        assert text == f"{refused}content is not what its file name says"
+        assert text == f"{refused} is not a PDF"
         assert not Message.objects.exists()
         assert not attachments_folder.exists()
 

@@ -65,7 +65,11 @@ WRONG: dict[str, list[Any]] = {
     "MAX_MESSAGE_LENGTH": [0, -1, "10", 1.5, True, None],
     "ATTACHMENT_EXTENSIONS": ["pdf", ["exe"], [1], [["pdf"]], None],
     "ATTACHMENT_MAX_SIZE": [0, "25M", None],
+    "ATTACHMENT_ACTIVE_CONTENT": ["", "none", None, True],
     "IMAGE_MAX_PIXELS": [0, None],
+    "INSPECTION_PROCESSES": [-1, None, "1", 1.0, True],
+    "INSPECTION_MEMORY": [0, 1024 * 1024, "1G", None],
+    "INSPECTION_PROCESSOR_SECONDS": [0, 1.5, None],
     "ATTACHMENT_VALIDATORS": [None, "tests.site.no_drafts", [1], [""], [len]],
     "ATTACHMENT_URL_MAX_AGE": [0, -1, "1d", True],
     "X_ACCEL_REDIRECT": ["", "protected", "/protected", "protected/", 1],
@@ -138,6 +142,18 @@ def test_a_user_model_without_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     User._meta.pk.remote_field.model = type("Model", (), {})
     monkeypatch.setattr(models.ForeignKey, "target_field", models.BigAutoField())
     assert ids() == []
+
+
+def test_files_are_inspected_in_the_worker(settings: Settings) -> None:
+    settings.OSSN_MESSAGING = {"INSPECTION_PROCESSES": 0}
+    assert ids() == ["ossn_messaging.W003"]
+
+
+def test_a_system_without_inspection_processes(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ossn_messaging.checks.IS_SUPPORTED", False)
+    assert ids() == ["ossn_messaging.E011"]
+    settings.OSSN_MESSAGING = {"INSPECTION_PROCESSES": 0}
+    assert ids() == ["ossn_messaging.W003"]
 
 
 def test_the_urls_are_nowhere(settings: Settings) -> None:

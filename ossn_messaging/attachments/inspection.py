@@ -31,8 +31,7 @@ CLOCK_FACTOR = 2
 """A child may take this many times its processor seconds by the clock. More means that the machine is overloaded."""
 GRACE_SECONDS = 5
 """How long the server may take to report that the kernel has stopped a child."""
-STOPPED_BY = {-signal.SIGXCPU: "processor time", -signal.SIGXFSZ: "file size"}
-"""The limit that a child exceeded, by its exit code."""
+PROGRAM = ("-m", "ossn_messaging.attachments.inspection_server")
 
 
 class InspectionServer:
@@ -40,15 +39,20 @@ class InspectionServer:
 
     def __init__(self) -> None:
         self.control, theirs = socket.socketpair()
-        with theirs:
+        try:
             # The server gets nothing of the site: no environment, which may hold secrets, and no open files.
             self.process = subprocess.Popen(  # noqa: S603, nothing of it comes from a request
-                [_python(), "-m", "ossn_messaging.attachments.inspection_server"],
+                [_python(), *PROGRAM],
                 stdin=theirs,
                 stdout=subprocess.DEVNULL,
                 cwd="/",
                 env={"PYTHONPATH": os.pathsep.join(os.path.abspath(folder) for folder in sys.path)},
             )
+        except OSError:
+            self.control.close()
+            raise
+        finally:
+            theirs.close()
 
     def close(self) -> None:
         self.control.close()
@@ -171,7 +175,7 @@ def _conclude(answer: dict[str, Any], limits: Limits) -> None:
         return
     if exit_code in (None, 0, -signal.SIGALRM):
         raise StoreFailed from RuntimeError(f"An inspection ended without an answer, with exit code {exit_code}.")
-    stopped_by = STOPPED_BY.get(exit_code, f"exit code {exit_code}")
+    stopped_by = "processor time" if exit_code == -signal.SIGXCPU else f"exit code {exit_code}"
     logger.warning("An attachment was refused. Its inspection exceeded the limit: %s (%s).", stopped_by, limits)
     raise Rejected(Reason.TAKES_TOO_MUCH, stopped_by)
 

@@ -105,4 +105,4 @@ def _run_validators(file: "UploadedFile[Any]") -> None:
         try:
             validate(file)
         except ValidationError as error:
-            raise AttachmentRefused(Reason.VALIDATOR, "; ".join(error.messages)) from error
+            raise AttachmentRefused(Reason.VALIDATOR, found="; ".join(error.messages)) from error
