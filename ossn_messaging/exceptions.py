@@ -6,6 +6,7 @@ the HTTP status, which is 200 wherever the protocol has a code of its own, unles
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.text import format_lazy
@@ -159,7 +160,7 @@ class TextNotUnicode(Failed):
     detail = _("the text is not valid Unicode")
 
 
-REASON_TEXTS: Mapping[Reason, str | Promise] = {
+REASON_TEXTS: Mapping[Reason, Any] = {
     Reason.EXTENSION: _("the attachment's file name has none of the extensions that are allowed"),
     Reason.NAME_TOO_LONG: _("the attachment's file name is too long"),
     Reason.WRONG_TYPE: _("the attachment is not a {expected}"),

@@ -43,7 +43,7 @@ class InspectionServer:
             # The server gets nothing of the site: no environment, which may hold secrets, and no open files.
             self.process = subprocess.Popen(  # noqa: S603, nothing of it comes from a request
                 [_python(), *PROGRAM],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 cwd="/",
                 env={"PYTHONPATH": os.pathsep.join(os.path.abspath(folder) for folder in sys.path)},
@@ -164,20 +164,19 @@ class InspectionPool:
 def _conclude(answer: dict[str, Any], limits: Limits) -> None:
     """Raise what an answer says."""
     exit_code = answer["exit"]
+    if exit_code == -signal.SIGXCPU:
+        answer = {"reason": Reason.TAKES_TOO_MUCH, "detail": f"{limits.processor_seconds} s of processor time"}
+    elif exit_code not in (None, 0, -signal.SIGALRM):
+        # For example, the kernel's out-of-memory killer ended it, or a library crashed.
+        answer = {"reason": Reason.TAKES_TOO_MUCH, "detail": f"what ended it with exit code {exit_code}"}
     if "reason" in answer:
         reason, detail = Reason(answer["reason"]), str(answer["detail"])
         if reason is Reason.TAKES_TOO_MUCH:
-            logger.warning("An attachment was refused. Its inspection exceeded the limit: %s (%s).", detail, limits)
+            logger.warning("An attachment was refused. Its inspection took more than %s.", detail)
         raise Rejected(reason, detail)
-    if "error" in answer:
-        raise StoreFailed from RuntimeError(answer["error"])
-    if "done" in answer:
-        return
-    if exit_code in (None, 0, -signal.SIGALRM):
-        raise StoreFailed from RuntimeError(f"An inspection ended without an answer, with exit code {exit_code}.")
-    stopped_by = "processor time" if exit_code == -signal.SIGXCPU else f"exit code {exit_code}"
-    logger.warning("An attachment was refused. Its inspection exceeded the limit: %s (%s).", stopped_by, limits)
-    raise Rejected(Reason.TAKES_TOO_MUCH, stopped_by)
+    if "done" not in answer:
+        error = answer.get("error", f"The inspection ended without an answer, with exit code {exit_code}.")
+        raise StoreFailed from RuntimeError(error)
 
 
 _pool = InspectionPool()

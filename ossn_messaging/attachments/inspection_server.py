@@ -93,8 +93,9 @@ def run_child(reply: socket.socket, file: int, output: int) -> NoReturn:
     try:
         with reply.makefile("rb") as lines:
             request = json.loads(lines.readline())
-        restrict(server, Limits(**request["limits"]))
-        report(reply, inspect(file, output, Rules(**request["rules"])))
+        limits = Limits(**request["limits"])
+        restrict(server, limits)
+        report(reply, inspect(file, output, Rules(**request["rules"]), limits))
     finally:
         os._exit(0)
 
@@ -119,7 +120,7 @@ def restrict(server: int, limits: Limits) -> None:
     signal.setitimer(signal.ITIMER_REAL, limits.seconds)
 
 
-def inspect(file: int, output: int, rules: Rules) -> dict[str, Any]:
+def inspect(file: int, output: int, rules: Rules, limits: Limits) -> dict[str, Any]:
     """Return the answer for the worker."""
     try:
         with os.fdopen(file, "rb") as source, os.fdopen(output, "wb") as target:
@@ -130,7 +131,7 @@ def inspect(file: int, output: int, rules: Rules) -> dict[str, Any]:
     except Rejected as error:
         return {"reason": error.reason, "detail": error.detail}
     except MemoryError:
-        return {"reason": Reason.TAKES_TOO_MUCH, "detail": "memory"}
+        return {"reason": Reason.TAKES_TOO_MUCH, "detail": f"{limits.memory} bytes of memory"}
     except Exception:
         return {"error": traceback.format_exc()}
     return {"done": True}

@@ -62,7 +62,7 @@ def validate_upload(upload: "File[Any]") -> Iterator[ValidatedUpload]:
     file_type = BY_EXTENSION[extension]
     with temporary_file() as output, received(upload) as source:
         try:
-            inspect(source.file, output, _rules(file_type))
+            inspect(source, output, _rules(file_type))
         except Rejected as error:
             raise _refusal(error, file_type) from error
         content = output if file_type.is_image else source

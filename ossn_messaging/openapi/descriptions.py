@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ossn_messaging import exceptions as errors
 from ossn_messaging import icons, links, views
+from ossn_messaging.attachments.rules import Reason
 from ossn_messaging.endpoints import EnvelopeView
 from ossn_messaging.exceptions import MessagingError
 from ossn_messaging.openapi.parameters import (
@@ -78,7 +79,7 @@ SENDING: tuple[Made, ...] = (
     errors.BadIdempotencyKey,
     errors.TextTooLong,
     errors.TextNotUnicode,
-    lambda: errors.AttachmentRefused(_("the part `attachment` takes one file, and no other part takes any")),
+    lambda: errors.AttachmentRefused(Reason.NOT_ONE_FILE),
     errors.AttachmentTooLarge,
     lambda: errors.ScopeMissing("send"),
     *ENDPOINT,
