@@ -63,13 +63,20 @@ class Server:
 
 @contextmanager
 def gunicorn(
-    folder: Path, *, workers: int, threads: int = 4, port: int | None = None, **environment: Any
+    folder: Path,
+    *,
+    workers: int,
+    threads: int = 4,
+    port: int | None = None,
+    access_log: bool = False,
+    **environment: Any,
 ) -> Iterator[Server]:
     """Serve the site; ``environment`` has what else ``tests.live.settings`` reads from there."""
     port = port or free_port()
     log = folder / "gunicorn.log"
     options = [f"--bind={HOST}:{port}", f"--workers={workers}", "--worker-class=gthread", f"--threads={threads}"]
     options += ["--no-control-socket", "--keep-alive=60", "--log-level=warning", "--worker-tmp-dir=/dev/shm"]
+    options += ["--access-logfile=-"] if access_log else []
     command = [sys.executable, "-m", "gunicorn", *options, "django.core.wsgi:get_wsgi_application()"]
     env = os.environ | {name: str(value) for name, value in environment.items()}
     with (

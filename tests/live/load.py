@@ -44,14 +44,14 @@ class Connection:
     Of each body it keeps so many bytes, or few more.
     """
 
-    def __init__(self, port: int, keep: int = CHUNK) -> None:
-        self.port, self.keep = port, keep
+    def __init__(self, port: int, keep: int = CHUNK, timeout: float = SECONDS) -> None:
+        self.port, self.keep, self.timeout = port, keep, timeout
         self.buffer = bytearray(CHUNK)
         self._open()
 
     def _open(self) -> None:
         self.is_over = False
-        self.socket = socket.create_connection((HOST, self.port), timeout=SECONDS)
+        self.socket = socket.create_connection((HOST, self.port), timeout=self.timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def ask(self, request: bytes) -> Answer:
