@@ -116,8 +116,16 @@ def restrict(server: int, limits: Limits) -> None:
         (resource.RLIMIT_CPU, limits.processor_seconds, limits.processor_seconds + 1),
         (resource.RLIMIT_FSIZE, limits.file_size, limits.file_size),
     ):
-        resource.setrlimit(name, (soft, hard))
+        lower_limit(name, soft, hard)
     signal.setitimer(signal.ITIMER_REAL, limits.seconds)
+
+
+def lower_limit(name: int, soft: int, hard: int) -> None:
+    """Set a limit of this process, unless the system has set a lower one already."""
+    highest = resource.getrlimit(name)[1]
+    if highest != resource.RLIM_INFINITY:
+        soft, hard = min(soft, highest), min(hard, highest)
+    resource.setrlimit(name, (soft, hard))
 
 
 def inspect(file: int, output: int, rules: Rules, limits: Limits) -> dict[str, Any]:

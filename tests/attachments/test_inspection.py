@@ -144,6 +144,14 @@ def test_a_server_that_embeds_python(monkeypatch: pytest.MonkeyPatch) -> None:
     assert validate() == SAMPLES["dummy.pdf"]
 
 
+def test_a_system_with_lower_limits(behave: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process may not raise its own limits."""
+    lower = "import resource, runpy; resource.setrlimit(resource.RLIMIT_AS, (2**29, 2**29)); "
+    run = "runpy.run_module('ossn_messaging.attachments.inspection_server', run_name='__main__')"
+    monkeypatch.setattr(inspection, "PROGRAM", ("-c", lower + run))
+    assert validate() == SAMPLES["dummy.pdf"]
+
+
 def test_as_many_at_once_as_the_setting_says(settings: Settings, behave: Callable[[str], None]) -> None:
     settings.OSSN_MESSAGING = {"INSPECTION_PROCESSES": 2}
     behave("waits_to_be_continued")
