@@ -12,7 +12,7 @@ from rest_framework.request import Request
 
 from ossn_messaging.exceptions import InvalidKey
 from ossn_messaging.masking import mask_reports, remember
-from ossn_messaging.throttles import WrongKeyThrottle
+from ossn_messaging.throttling import FailedAuthThrottle
 
 if TYPE_CHECKING:
     from ossn_messaging.models import APIKey
@@ -59,13 +59,8 @@ class APIKeyAuthentication(BaseAuthentication):
         key = self.get_key(request)
         if not key:
             return None
-        throttle = WrongKeyThrottle()
-        throttle.check(request)
-        try:
+        with FailedAuthThrottle().attempt(request):
             return self.authenticate_credentials(key)
-        except AuthenticationFailed:
-            throttle.count()
-            raise
 
     @sensitive_variables("key")
     def get_key(self, request: Request) -> str | None:

@@ -22,7 +22,7 @@ from ossn_messaging.envelope import EnvelopeRenderer, NoNegotiation, failure
 from ossn_messaging.exceptions import MessagingDisabled
 from ossn_messaging.models import APIKey
 from ossn_messaging.parsers import FormParser, JSONParser, MultiPartParser, query_of, take_chunked
-from ossn_messaging.throttles import KeyThrottle, RateThrottle, SenderThrottle
+from ossn_messaging.throttling import KeyThrottle, RateThrottle, SenderThrottle
 from ossn_messaging.users import find_reader
 
 CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}

@@ -37,7 +37,7 @@ from ossn_messaging.serializers import (
     sent_object,
     user_object,
 )
-from ossn_messaging.throttles import KeyThrottle
+from ossn_messaging.throttling import KeyThrottle
 from ossn_messaging.users import all_are_found, as_number, check_reader, find_pair
 
 MAX_PAGE = 10**9
