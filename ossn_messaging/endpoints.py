@@ -146,7 +146,7 @@ class Endpoint(EnvelopeView):
     def find_users(self, *others: str) -> list[AbstractBaseUser]:
         """Return the user in whose name the request is made, and those whom the parameters ``others`` name.
 
-        Raises ``ReaderNotFound``, and ``ScopeMissing`` and ``UserNotCovered`` where the key may not do this.
+        Raises ``ReaderNotFound``, and ``ScopeMissing`` and ``UserNotPermitted`` where the key may not do this.
         """
         users = find_reader(self.parameter(self.user_parameter), *map(self.parameter, others))
         cast(APIKey, self.request.auth).require(self.scope, users[0].pk)

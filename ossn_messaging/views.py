@@ -30,10 +30,8 @@ from ossn_messaging.managers import clean_text
 from ossn_messaging.models import APIKey, Attachment, Conversation, Message
 from ossn_messaging.serializers import (
     is_online,
-    kept_answer,
     listed_object,
     new_object,
-    repeated_object,
     sent_object,
     user_object,
 )
@@ -55,10 +53,6 @@ class MessageSend(Endpoint):
         sender, recipient = find_pair(self.parameter("from"), self.parameter("to"))
         # Shown before it is sent: after the commit nothing may fail any more, least of all the site's own USER_ICON.
         users = {user.pk: user_object(request, user) for user in (sender, recipient)}
-
-        def answer(message: Message) -> str:
-            return kept_answer(sent_object(request, message, users))
-
         message = Message.objects.send(
             sender=sender,
             recipient=recipient,
@@ -66,13 +60,9 @@ class MessageSend(Endpoint):
             upload=self.get_upload(request),
             api_key=cast(APIKey, request.auth),
             idempotency_key=self.get_idempotency_key(request),
-            answer=answer,
         )
-        if message.repeats and message.repeats.answer:  # none was kept of what the site's own code has sent
-            response = success(request, repeated_object(request, message))
-        else:
-            response = success(request, sent_object(request, message, users))
-        if message.repeats:
+        response = success(request, sent_object(request, message, users))
+        if message.replayed_from:
             response["Idempotent-Replayed"] = "true"
         return response
 

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from ossn_messaging.exceptions import ScopeMissing, UserNotCovered
+from ossn_messaging.exceptions import ScopeMissing, UserNotPermitted
 from ossn_messaging.keys import USE_INTERVAL
 from ossn_messaging.models import APIKey, Message
 from tests.conftest import API, fetch, upload
@@ -62,7 +62,7 @@ def test_the_order_of_checks(api: API, stranger: User) -> None:
 def test_the_sites_own_code_is_told_too(sender: User, recipient: User, stranger: User) -> None:
     reader, _key = APIKey.objects.create_key("reader", scopes=["read"])
     other, _key = APIKey.objects.create_key("other", users=[stranger])
-    for api_key, error in ((reader, ScopeMissing), (other, UserNotCovered)):
+    for api_key, error in ((reader, ScopeMissing), (other, UserNotPermitted)):
         with pytest.raises(error):
             Message.objects.send(sender=sender, recipient=recipient, text="x", api_key=api_key)
 
