@@ -85,7 +85,7 @@ class APIKeyAuthentication(BaseAuthentication):
 
     @sensitive_variables("key")
     def authenticate_credentials(self, key: str) -> "tuple[KeyHolder, APIKey]":
-        """Return the holder and the key; raises ``AuthenticationFailed`` unless the key is live."""
+        """Return the holder and the key; raises ``AuthenticationFailed`` unless the key is active."""
         from ossn_messaging.models import APIKey
 
         api_key = APIKey.objects.find(key)

@@ -318,7 +318,7 @@ class APIKey(models.Model):
         return self.name
 
     @property
-    def is_live(self) -> bool:
+    def is_active(self) -> bool:
         """Whether it is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
 
@@ -342,14 +342,14 @@ class APIKey(models.Model):
             self.users.set([user.pk for user in chosen])
 
     def revoke(self) -> None:
-        """End the key at once; a key that has ended keeps the time at which it did."""
+        """Revoke the key at once; a key that is revoked already keeps the time at which it was."""
         type(self).objects.using(self._writer).filter(pk=self.pk).revoke()
         self.refresh_from_db(using=self._writer, fields=["revoked_at"])
 
     def rotate(self, overlap: timedelta) -> "tuple[APIKey, str]":
         """Make a key of the same name that may do the same, and let this one expire after ``overlap``.
 
-        Returns the new key and its text, which can't be had again. Raises ``ValueError`` where this one has ended.
+        Returns the new key and its text, which can't be had again. Raises ``ValueError`` if this one is not active.
         """
         keys = type(self).objects.db_manager(self._writer)
         made: tuple[APIKey, str] = keys.rotate(self, overlap)

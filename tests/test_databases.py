@@ -82,7 +82,7 @@ def test_keys_are_read_where_they_are_written(
         with pytest.raises(UserNotPermitted):
             one.require("send", recipient.pk)
         one.revoke()
-        assert not one.is_live
+        assert not one.is_active
 
 
 def test_a_key_stays_in_its_database(sender: User, there: None, settings: Settings) -> None:

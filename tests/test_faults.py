@@ -105,7 +105,7 @@ def test_a_commit_of_which_nothing_is_known(
     def commit() -> None:
         raise OperationalError(REASON)
 
-    APIKey.objects.note_use()
+    APIKey.objects.touch()
     monkeypatch.setattr(connection, "_commit", commit)
     with failing_database(6):
         api.send(status=503, attachment=upload("dummy.pdf"))
@@ -128,7 +128,7 @@ def test_a_commit_of_which_the_second_question_tells(
             commit()
         raise OperationalError(REASON)
 
-    APIKey.objects.note_use()
+    APIKey.objects.touch()
     monkeypatch.setattr(connection, "_commit", commit_and_fail)
     with failing_database(6, once=True):
         api.send(status=503, attachment=upload("dummy.pdf"))
