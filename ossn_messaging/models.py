@@ -17,6 +17,7 @@ from ossn_messaging.idempotency import IdempotencyRecordQuerySet
 from ossn_messaging.keys import APIKeyManager, all_scopes
 from ossn_messaging.kinds import BY_CONTENT_TYPE, Kind
 from ossn_messaging.managers import AttachmentManager, MessageManager
+from ossn_messaging.users import is_active
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -141,9 +142,13 @@ class Message(models.Model):
         """Whether ``user`` is its sender or recipient and has not deleted it."""
         return any(user_id == user.pk and not deleted for user_id, _other_id, deleted in self.sides())
 
+    def is_readable_by(self, user: "AbstractBaseUser | AnonymousUser") -> bool:
+        """Whether ``user`` is its sender or recipient, has not deleted it and is active."""
+        return self.is_visible_to(user) and is_active(user)
+
     def is_open_to_key(self, api_key: "APIKey") -> bool:
-        """Whether ``api_key`` may read it: as one of its two users who has not deleted it."""
-        readers = [user_id for user_id, _other_id, deleted in self.sides() if not deleted]
+        """Whether ``api_key`` may read it as one of its two users."""
+        readers = [user.pk for user in (self.sender, self.recipient) if self.is_readable_by(user)]
         return bool(readers) and "read" in api_key.scopes and api_key.may_act_as(*readers)
 
 
@@ -280,8 +285,10 @@ class Attachment(models.Model):
 
     def is_open_to(self, user: "AbstractBaseUser | AnonymousUser") -> bool:
         """Whether ``user`` may read it by being who they are (contract, "Attachment")."""
-        return self.message.is_visible_to(user) or (
-            getattr(user, "is_staff", False) and cast("PermissionsMixin", user).has_perm("ossn_messaging.read_message")
+        return self.message.is_readable_by(user) or (
+            user.is_active
+            and getattr(user, "is_staff", False)
+            and cast("PermissionsMixin", user).has_perm("ossn_messaging.read_message")
         )
 
 

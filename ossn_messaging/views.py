@@ -7,6 +7,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.files.base import File
 from django.db import Error as DatabaseAPIError
 from django.db import router
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions as drf
@@ -268,14 +269,21 @@ class AttachmentFile(EnvelopeView):
     def get(self, request: Request, guid: str, name: str) -> HttpResponseBase:
         try:
             attachment = self.find(request, guid, name)
+            try:
+                return give_out(request._request, attachment)
+            except MessagingError:
+                raise
+            except Exception as error:  # each storage raises its own
+                if self.attachments.filter(pk=attachment.pk).exists():
+                    raise ReadFailed from error
+                raise Http404 from error  # deleted since it was found
         except DatabaseAPIError as error:
             raise ReadFailed from error
-        try:
-            return give_out(request._request, attachment)
-        except MessagingError:
-            raise
-        except Exception as error:  # each storage has its own
-            raise ReadFailed from error
+
+    @property
+    def attachments(self) -> QuerySet[Attachment]:
+        """All attachments, where they are written: a copy of the database might not know yet that one was deleted."""
+        return Attachment.objects.using(router.db_for_write(Attachment))
 
     def find(self, request: Request, guid: str, name: str) -> Attachment:
         """Return the attachment if the request has a valid signature, a user who may read it, or an API key.
@@ -293,8 +301,7 @@ class AttachmentFile(EnvelopeView):
         if api_key:
             request.auth = api_key
             KeyThrottle().check(request, self)
-        # A copy of the database might not know yet that a message was deleted.
-        attachments = Attachment.objects.select_related("message").using(router.db_for_write(Attachment))
+        attachments = self.attachments.select_related("message__sender", "message__recipient")
         attachment = attachments.filter(pk=as_number(guid) or 0).first()
         if attachment is None or attachment.name != name:
             raise Http404
