@@ -60,7 +60,7 @@ def parse_address(text: str) -> str | None:
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is None:
             return str(ipaddress.IPv6Network((int(address), IPV6_PREFIX_LENGTH), strict=False))
-        address = address.ipv4_mapped  # as a server with one socket for both sees a client of IPv4
+        address = address.ipv4_mapped  # an IPv4 client, seen by a server with one socket for both
     return str(address)
 
 
@@ -70,6 +70,7 @@ class RateThrottle(SimpleRateThrottle):
     cache_format = "ossn_messaging_throttle_%(scope)s_%(ident)s_%(window)s"
     num_requests: int
     duration: int
+    now: float
 
     def get_rate(self) -> str | None:
         return conf.THROTTLE_RATES.get(str(self.scope))
@@ -86,7 +87,8 @@ class RateThrottle(SimpleRateThrottle):
 
     def key_for(self, ident: object) -> str:
         """Return the cache's key for what is counted in the current window."""
-        window = int(self.timer() // self.duration)
+        self.now = self.timer()
+        window = int(self.now // self.duration)
         return self.cache_format % {"scope": self.scope, "ident": ident, "window": window}
 
     @cache_errors()
@@ -103,8 +105,8 @@ class RateThrottle(SimpleRateThrottle):
         return count
 
     def wait(self) -> float:
-        """Return the seconds until the next window."""
-        return self.duration - self.timer() % self.duration
+        """Return the seconds from the last ``key_for()`` until the next window."""
+        return self.duration - self.now % self.duration
 
     def allow_request(self, request: Request, view: Any) -> bool:
         key = self.rate and self.get_cache_key(request, view)
