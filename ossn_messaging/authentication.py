@@ -12,7 +12,7 @@ from rest_framework.request import Request
 
 from ossn_messaging.exceptions import InvalidKey
 from ossn_messaging.masking import mask_reports, remember
-from ossn_messaging.throttles import WrongKeyThrottle
+from ossn_messaging.throttling import FailedAuthThrottle
 
 if TYPE_CHECKING:
     from ossn_messaging.models import APIKey
@@ -59,13 +59,8 @@ class APIKeyAuthentication(BaseAuthentication):
         key = self.get_key(request)
         if not key:
             return None
-        throttle = WrongKeyThrottle()
-        throttle.check(request)
-        try:
+        with FailedAuthThrottle().attempt(request):
             return self.authenticate_credentials(key)
-        except AuthenticationFailed:
-            throttle.count()
-            raise
 
     @sensitive_variables("key")
     def get_key(self, request: Request) -> str | None:
@@ -90,7 +85,7 @@ class APIKeyAuthentication(BaseAuthentication):
 
     @sensitive_variables("key")
     def authenticate_credentials(self, key: str) -> "tuple[KeyHolder, APIKey]":
-        """Return the holder and the key; raises ``AuthenticationFailed`` unless the key is live."""
+        """Return the holder and the key; raises ``AuthenticationFailed`` unless the key is active."""
         from ossn_messaging.models import APIKey
 
         api_key = APIKey.objects.find(key)

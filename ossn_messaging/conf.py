@@ -12,8 +12,8 @@ from ossn_messaging.attachments import file_types
 
 T = TypeVar("T")
 
-THROTTLED = ("key", "sender", "wrong_key")
-"""What is limited: each API key, each sender, and the wrong keys of each address."""
+THROTTLED = ("key", "sender", "failed_auth")
+"""What is limited: each API key, each sender, and the wrong keys from each address."""
 RATE = re.compile(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)")
 MIN_INSPECTION_MEMORY = 256 * 1024 * 1024
 """In bytes. An inspection with less could not load its libraries."""

@@ -24,7 +24,7 @@ def described(api_key: APIKey) -> dict[str, Any]:
     return {
         "id": api_key.pk,
         "name": api_key.name,
-        "live": api_key.is_live,
+        "active": api_key.is_active,
         "scopes": api_key.scopes,
         "anyone": not api_key.is_restricted,
         "users": [

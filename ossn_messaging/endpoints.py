@@ -22,7 +22,7 @@ from ossn_messaging.envelope import EnvelopeRenderer, NoNegotiation, failure
 from ossn_messaging.exceptions import MessagingDisabled
 from ossn_messaging.models import APIKey
 from ossn_messaging.parsers import FormParser, JSONParser, MultiPartParser, query_of, take_chunked
-from ossn_messaging.throttles import KeyThrottle, RateThrottle, SenderThrottle
+from ossn_messaging.throttling import KeyThrottle, RateThrottle, SenderThrottle
 from ossn_messaging.users import find_reader
 
 CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
@@ -146,7 +146,7 @@ class Endpoint(EnvelopeView):
     def find_users(self, *others: str) -> list[AbstractBaseUser]:
         """Return the user in whose name the request is made, and those whom the parameters ``others`` name.
 
-        Raises ``ReaderNotFound``, and ``ScopeMissing`` and ``UserNotCovered`` where the key may not do this.
+        Raises ``ReaderNotFound``, and ``ScopeMissing`` and ``UserNotPermitted`` where the key may not do this.
         """
         users = find_reader(self.parameter(self.user_parameter), *map(self.parameter, others))
         cast(APIKey, self.request.auth).require(self.scope, users[0].pk)

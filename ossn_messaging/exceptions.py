@@ -119,25 +119,20 @@ class ScopeMissing(Failed):
         self.detail = format_lazy(_("the API key has not the scope `{scope}`"), scope=scope)
 
 
-class UserNotCovered(Failed):
+class UserNotPermitted(Failed):
     """The API key has a list of users, and this one is not in it."""
 
     rest_status = 403
     detail = _("the API key may not act as this user")
 
 
-class DifferentRequest(Failed):
-    """Something else was sent under the same idempotency key."""
+class IdempotencyConflict(Failed):
+    """The idempotency key was used for another message, or for one that has been deleted since.
 
-    rest_status = 422
-    detail = _("another message was sent under this idempotency key")
+    One text for both does not tell what a member of the site has deleted.
+    """
 
-
-class SentAndDeleted(Failed):
-    """The message that was sent under this idempotency key has been deleted since."""
-
-    rest_status = 409
-    detail = _("the message that was sent under this idempotency key has been deleted")
+    detail = _("this idempotency key was used for a message that is different or deleted")
 
 
 class BadIdempotencyKey(Failed):

@@ -1,14 +1,14 @@
-"""API keys: how they are issued, kept and found, and what they may do."""
+"""API keys: how they are issued, stored and found, and what they may do."""
 
 import hashlib
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models, router, transaction
-from django.db.models import ExpressionWrapper, Q
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext as _
@@ -43,39 +43,29 @@ def digest_of(key: str) -> str:
     return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
 
 
-def _lives(time: Any) -> Q:
-    """Return the condition of being live at a time: a ``datetime``, or what stands for one in a query."""
-    return Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=time))
-
-
 class APIKeyQuerySet(models.QuerySet["APIKey"]):
-    def live(self) -> Self:
-        """Those that are neither revoked nor expired."""
-        return self.live_at(timezone.now())
+    def active(self) -> Self:
+        """Return the keys that are neither revoked nor expired."""
+        return self._active_at(timezone.now())
 
-    def live_at(self, time: datetime) -> Self:
-        """Those that are not revoked, and not expired at a time."""
-        return self.filter(_lives(time))
+    def _active_at(self, time: datetime) -> Self:
+        return self.filter(Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=time)))
 
     @Compiled
-    def nearest(self, digest: str, now: datetime) -> Self:
-        """The one of this digest or, where there is none, of the next, with whether it ``lives``.
-
-        A row is read in either case, and when it was revoked is not, so that no key takes longer than another.
-        """
-        lives = ExpressionWrapper(_lives(now), models.BooleanField())
-        return self.filter(digest__gte=digest).order_by("digest").annotate(lives=lives).defer("revoked_at")[:1]
+    def lookup(self, digest: str) -> Self:
+        """Return the key with this digest, as the database compares digests."""
+        return self.filter(digest=digest)
 
     def revoke(self) -> int:
-        """End those that have not ended, and return how many."""
+        """Revoke the keys that are not revoked yet, and return how many."""
         return self.filter(revoked_at=None).update(revoked_at=timezone.now())
 
-    def end_by(self, time: datetime) -> int:
-        """Let those that would live longer expire at ``time``, and return how many."""
-        return self.live_at(time).update(expires_at=time)
+    def expire_by(self, time: datetime) -> int:
+        """Let the keys that would be active longer expire at ``time``, and return how many."""
+        return self._active_at(time).update(expires_at=time)
 
-    def note_use(self) -> int:
-        """Write that they are used now, unless that was written a moment ago, and return of how many."""
+    def touch(self) -> int:
+        """Write that the keys are used now, unless that was written a moment ago, and return of how many."""
         now = timezone.now()
         return self.filter(Q(last_used_at=None) | Q(last_used_at__lte=now - USE_INTERVAL)).update(last_used_at=now)
 
@@ -136,14 +126,14 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
         """Do what ``APIKey.rotate`` says."""
         using = self._writer()
         with transaction.atomic(using=using):
-            current = self.live().filter(pk=api_key.pk).select_for_update().first()
+            current = self.active().filter(pk=api_key.pk).select_for_update().first()
             if current is None:
-                raise ValueError(_("The key has ended."))
+                raise ValueError(_("The key is revoked or expired."))
             made = self.create_key(current.name, current.scopes, current.users.using(using), current.expires_at)
             if current.is_restricted and not made[0].is_restricted:  # to users who are all gone
                 made[0].is_restricted = True
                 made[0].save(update_fields=["is_restricted"])
-            self.filter(pk=api_key.pk).end_by(timezone.now() + overlap)
+            self.filter(pk=api_key.pk).expire_by(timezone.now() + overlap)
         api_key.refresh_from_db(using=using, fields=["expires_at"])
         return made
 
@@ -152,16 +142,15 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
 
     @sensitive_variables("key")
     def find(self, key: str) -> "APIKey | None":
-        """Return the live key whose text is ``key``, and note its use.
+        """Return the active key whose text is ``key``, and write that it is used; ``None`` if there is none.
 
-        What has ended is as if unknown, and takes as long. The database that is written to is asked: a copy of it might
-        not know yet that a key was revoked.
+        The database that is written to is asked: a copy of it might not know yet that a key was revoked.
         """
         digest, keys = digest_of(key), self.using(self._writer())
-        api_key: APIKey | None = next(iter(keys.nearest(digest, timezone.now())), None)
-        if api_key is None or not (constant_time_compare(api_key.digest, digest) & api_key.lives):  # type: ignore[attr-defined]
+        api_key: APIKey | None = next(iter(keys.lookup(digest)), None)
+        # MariaDB takes digests in capitals for equal.
+        if api_key is None or not constant_time_compare(api_key.digest, digest) or not api_key.is_active:
             return None
-        api_key.revoked_at = None
         if api_key.last_used_at is None or api_key.last_used_at <= timezone.now() - USE_INTERVAL:
-            keys.filter(pk=api_key.pk).note_use()
+            keys.filter(pk=api_key.pk).touch()
         return api_key

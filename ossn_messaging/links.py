@@ -96,10 +96,10 @@ def sign(attachment: Attachment, user_id: int) -> str:
 
 
 def opens(signature: str, attachment: Attachment) -> bool:
-    """Whether ``signature`` opens this attachment: not too old, and the side that it was made for keeps the message."""
+    """Whether ``signature`` opens this attachment: it is not too old, and its user may still read the message."""
     message, side = attachment.message, signature.partition(":")[0]
-    keeps = {FROM: not message.deleted_by_sender, TO: not message.deleted_by_recipient}
-    if conf.ATTACHMENT_URL_MAX_AGE is None or not keeps.get(side):
+    user = {FROM: message.sender, TO: message.recipient}.get(side)
+    if conf.ATTACHMENT_URL_MAX_AGE is None or user is None or not message.is_readable_by(user):
         return False
     try:
         value = _signed_value(attachment, side) + signature.removeprefix(side)

@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +29,13 @@ from ossn_messaging.signals import message_sent
 from ossn_messaging.storage import FOLDER, attachment_storage, discard
 
 if TYPE_CHECKING:
-    from ossn_messaging.models import APIKey, Attachment, Conversation, Message  # noqa: F401, in the bases below
+    from ossn_messaging.models import (  # noqa: F401, in the bases below
+        APIKey,
+        Attachment,
+        Conversation,
+        IdempotencyRecord,
+        Message,
+    )
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +71,6 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
         upload: "File[Any] | None" = None,
         api_key: "APIKey | None" = None,
         idempotency_key: str | None = None,
-        answer: "Callable[[Message], str]" = lambda message: "",
     ) -> "Message":
         """Send a message, with ``upload`` as its attachment: both are stored whole, or nothing is.
 
@@ -73,48 +78,42 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
         transaction of the caller's, the message is one of its rows: if that is rolled back, the message is gone, and
         its file stays behind without a row. ``message_sent`` follows the commit.
 
-        With an ``idempotency_key``, the message is sent once: the same again returns it as it is, with what was kept of
-        the first answer in ``message.repeats``. ``answer`` says what to keep, within the transaction.
+        With an ``idempotency_key``, the message is sent once: the same again returns that message, with
+        ``message.replayed_from`` set.
 
         Raises, in the order of the contract's checks, ``MessagingDisabled``, ``BlankMessage``, ``UserNotFound`` (one
-        of the two is not active), ``SelfMessage``, ``ScopeMissing``, ``UserNotCovered`` (the key's),
-        ``BadIdempotencyKey``, ``DifferentRequest``, ``SentAndDeleted`` (the idempotency key's), ``NotAllowed``,
-        ``TextTooLong``, ``TextNotUnicode``, ``AttachmentRefused``, ``AttachmentTooLarge`` and ``StoreFailed`` (the
-        storage), all of them ``ossn_messaging.exceptions.MessagingError``; and Django's ``DatabaseError`` where the
-        database fails.
+        of the two is not active), ``SelfMessage``, ``ScopeMissing``, ``UserNotPermitted`` (the key's),
+        ``BadIdempotencyKey``, ``IdempotencyConflict``, ``NotAllowed``, ``TextTooLong``, ``TextNotUnicode``,
+        ``AttachmentRefused``, ``AttachmentTooLarge`` and ``StoreFailed`` (the storage), all of them
+        ``ossn_messaging.exceptions.MessagingError``; and Django's ``DatabaseError`` where the database fails.
         """
-        from ossn_messaging.models import Attachment, Sending
+        from ossn_messaging.models import Attachment, IdempotencyRecord
 
         if not conf.ENABLED:
             raise MessagingDisabled
         text = clean_text(text)
         self._check_users(sender, recipient, api_key)
         using = self._db or router.db_for_write(self.model)
-        sending = None
+        record = None
         if idempotency_key is not None:
-            sending = Sending.objects.begin(idempotency_key, sender, recipient, text, upload)
-            if done := Sending.objects.using(using).done(sending):
-                return done
+            record = IdempotencyRecord.objects.build(idempotency_key, sender, recipient, text, upload)
+            if existing := IdempotencyRecord.objects.using(using).find_existing(record):
+                return existing
         if conf.CAN_SEND and not conf.CAN_SEND(sender, recipient, api_key):
             raise NotAllowed
         check_text(text)
         message: Message = self.model(sender=sender, recipient=recipient, text=text, api_key=api_key)
         message.lacks_attachment()
-
-        def finish() -> None:
-            if sending:
-                sending.finish(message, answer(message), using)
-
         try:
             if upload is None:
-                self._write(message, using, finish)
+                self._write(message, using, record)
             else:
                 with validate_upload(upload) as validated, Attachment.objects.stored(validated) as stored:
-                    self._write(message, using, finish, stored)
+                    self._write(message, using, record, stored)
         except (UserNotFound, DatabaseError):
-            # Perhaps the same has been sent meanwhile under the same idempotency key.
-            if sending and (done := Sending.objects.using(using).done(sending)):
-                return done
+            # Perhaps a concurrent request has sent it under the same idempotency key.
+            if record and (existing := IdempotencyRecord.objects.using(using).find_existing(record)):
+                return existing
             raise
         return message
 
@@ -131,10 +130,10 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
         self,
         message: "Message",
         using: str,
-        finish: Callable[[], None],
+        record: "IdempotencyRecord | None",
         stored: "StoredFile | None" = None,
     ) -> None:
-        """Write the rows of a message, all of them or none; ``finish`` writes what belongs to it further."""
+        """Write the rows of a message, all of them or none."""
         from ossn_messaging.models import Conversation
 
         announce = partial(message_sent.send_robust, sender=self.model, message=message, api_key=message.api_key)
@@ -146,7 +145,9 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
                 message.save(using=using)
                 if stored:
                     stored.claim(message, using)
-                finish()
+                if record:
+                    record.message = message
+                    record.save(using=using)
                 transaction.on_commit(announce, using=using)
                 written = True
         except IntegrityError as error:

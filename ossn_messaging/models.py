@@ -1,21 +1,23 @@
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 from django.conf import settings
 from django.db import models, router, transaction
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext_lazy as _
 
 from ossn_messaging.attachments.file_types import BY_CONTENT_TYPE, FileType
 from ossn_messaging.conf import conf
 from ossn_messaging.conversations import ConversationQuerySet
 from ossn_messaging.deletion import with_user
-from ossn_messaging.exceptions import ScopeMissing, UserNotCovered
+from ossn_messaging.exceptions import ScopeMissing, UserNotPermitted
 from ossn_messaging.fields import AttachmentField
+from ossn_messaging.idempotency import IdempotencyRecordQuerySet
 from ossn_messaging.keys import APIKeyManager, all_scopes
 from ossn_messaging.managers import AttachmentManager, MessageManager
-from ossn_messaging.repeats import SendingQuerySet
+from ossn_messaging.users import is_active
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -67,8 +69,8 @@ class Message(models.Model):
 
     is_viewed = False
     """Whether its recipient has viewed it, as far as the page tells that it was read with."""
-    repeats: "Sending | None" = None
-    """What ``Message.objects.send()`` has found to be done already, and returned instead of doing it again."""
+    replayed_from: "IdempotencyRecord | None" = None
+    """The record by which ``Message.objects.send()`` found this message instead of sending it again."""
 
     objects = MessageManager()
 
@@ -140,9 +142,13 @@ class Message(models.Model):
         """Whether ``user`` is its sender or recipient and has not deleted it."""
         return any(user_id == user.pk and not deleted for user_id, _other_id, deleted in self.sides())
 
+    def is_readable_by(self, user: "AbstractBaseUser | AnonymousUser") -> bool:
+        """Whether ``user`` is its sender or recipient, has not deleted it and is active."""
+        return self.is_visible_to(user) and is_active(user)
+
     def is_open_to_key(self, api_key: "APIKey") -> bool:
-        """Whether ``api_key`` may read it: as one of its two users who has not deleted it."""
-        readers = [user_id for user_id, _other_id, deleted in self.sides() if not deleted]
+        """Whether ``api_key`` may read it as one of its two users."""
+        readers = [user.pk for user in (self.sender, self.recipient) if self.is_readable_by(user)]
         return bool(readers) and "read" in api_key.scopes and api_key.may_act_as(*readers)
 
 
@@ -279,8 +285,10 @@ class Attachment(models.Model):
 
     def is_open_to(self, user: "AbstractBaseUser | AnonymousUser") -> bool:
         """Whether ``user`` may read it by being who they are (contract, "Attachment")."""
-        return self.message.is_visible_to(user) or (
-            getattr(user, "is_staff", False) and cast("PermissionsMixin", user).has_perm("ossn_messaging.read_message")
+        return self.message.is_readable_by(user) or (
+            user.is_active
+            and getattr(user, "is_staff", False)
+            and cast("PermissionsMixin", user).has_perm("ossn_messaging.read_message")
         )
 
 
@@ -317,16 +325,16 @@ class APIKey(models.Model):
         return self.name
 
     @property
-    def is_live(self) -> bool:
+    def is_active(self) -> bool:
         """Whether it is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
 
     def require(self, scope: str, user_id: int) -> None:
-        """Raise ``ScopeMissing`` or ``UserNotCovered`` unless the key may do this, as this user."""
+        """Raise ``ScopeMissing`` or ``UserNotPermitted`` unless the key may do this, as this user."""
         if scope not in self.scopes:
             raise ScopeMissing(scope)
         if not self.may_act_as(user_id):
-            raise UserNotCovered
+            raise UserNotPermitted
 
     def may_act_as(self, *user_ids: int) -> bool:
         """Whether the key may act as one of these users."""
@@ -341,14 +349,14 @@ class APIKey(models.Model):
             self.users.set([user.pk for user in chosen])
 
     def revoke(self) -> None:
-        """End the key at once; a key that has ended keeps the time at which it did."""
+        """Revoke the key at once; a key that is revoked already keeps the time at which it was."""
         type(self).objects.using(self._writer).filter(pk=self.pk).revoke()
         self.refresh_from_db(using=self._writer, fields=["revoked_at"])
 
     def rotate(self, overlap: timedelta) -> "tuple[APIKey, str]":
         """Make a key of the same name that may do the same, and let this one expire after ``overlap``.
 
-        Returns the new key and its text, which can't be had again. Raises ``ValueError`` where this one has ended.
+        Returns the new key and its text, which can't be had again. Raises ``ValueError`` if this one is not active.
         """
         keys = type(self).objects.db_manager(self._writer)
         made: tuple[APIKey, str] = keys.rotate(self, overlap)
@@ -359,8 +367,8 @@ class APIKey(models.Model):
         return router.db_for_write(type(self), instance=self)
 
 
-class Sending(models.Model):
-    """What a client asked for under an idempotency key, and what it was answered: so much is done only once."""
+class IdempotencyRecord(models.Model):
+    """What a sender asked for under an idempotency key, so that it is done only once."""
 
     sender = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, db_index=False, related_name="+", verbose_name=_("sender")
@@ -370,27 +378,27 @@ class Sending(models.Model):
     )
     key_digest = models.CharField(_("digest of the idempotency key"), max_length=64)
     """SHA-256 of the idempotency key, in hexadecimal: some databases take two texts for equal that are not."""
-    digest = models.CharField(_("digest"), max_length=64)
-    """SHA-256 of what was asked for, in hexadecimal."""
+    request_digest = models.CharField(_("digest of the request"), max_length=64)
+    """HMAC-SHA-256 of the request with ``SECRET_KEY``, in hexadecimal, so that nobody can try out what the text was."""
     message = models.OneToOneField(
-        Message, null=True, on_delete=models.SET_NULL, related_name="sending", verbose_name=_("message")
+        Message, null=True, on_delete=models.SET_NULL, related_name="idempotency_record", verbose_name=_("message")
     )
-    answer = models.TextField(_("answer"))
-    """The payload of the answer in JSON, without the message's text and the name of its file."""
 
-    objects = SendingQuerySet.as_manager()
+    former_digests: Sequence[str] = ()
+    """What ``request_digest`` would be with each of ``SECRET_KEY_FALLBACKS``; not stored."""
+
+    objects = IdempotencyRecordQuerySet.as_manager()
 
     class Meta:
         default_permissions = ()
-        verbose_name = _("sending")
-        verbose_name_plural = _("sendings")
-        constraints = [models.UniqueConstraint(fields=["sender", "key_digest"], name="ossn_sending_once")]
+        verbose_name = _("idempotency record")
+        verbose_name_plural = _("idempotency records")
+        constraints = [models.UniqueConstraint(fields=["sender", "key_digest"], name="ossn_idempotency_key_unique")]
 
     def __str__(self) -> str:
-        return _("sending %(id)s") % {"id": self.pk}
+        return _("idempotency record %(id)s") % {"id": self.pk}
 
-    def finish(self, message: Message, answer: str, using: str) -> None:
-        """Save it with what came of it; raises ``IntegrityError`` where the same was done meanwhile."""
-        self.message = message
-        self.answer = answer
-        self.save(using=using)
+    def matches(self, stored: "IdempotencyRecord") -> bool:
+        """Return whether both were built from the same request."""
+        digests = (self.request_digest, *self.former_digests)
+        return any(constant_time_compare(digest, stored.request_digest) for digest in digests)

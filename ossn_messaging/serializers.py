@@ -1,7 +1,6 @@
 """The objects of the protocol's answers, key by key in the order of the contract."""
 
 import html
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -13,8 +12,6 @@ from ossn_messaging.conf import conf
 from ossn_messaging.links import attachment_url, icon_url
 from ossn_messaging.models import Attachment, Message
 
-FILE = ("file:attachment", "attachment_guid", "attachment_name", "type_of_attachment", "attachment_url")
-NOT_KEPT = {"message", "attachment_name", "attachment_url"}
 LINE_BREAK = re.compile(r"\r\n|\n\r|\n|\r")
 
 
@@ -43,12 +40,15 @@ def formatted(text: str) -> str:
 
 
 def sent_object(request: HttpRequest, message: Message, users: Mapping[int, Any]) -> dict[str, Any]:
-    """Return the payload of a message just sent (contract, "Success payload"); ``users`` are what stands for each."""
+    """Return the payload of a message just sent (contract, "Success payload"); ``users`` are what stands for each.
+
+    Of a message that was sent earlier, it is the same payload.
+    """
     attachment = _attachment(message)
     payload = {"data": {}} | _text(message, users)
     if attachment:
         payload["file:attachment"] = attachment.file.name
-    payload |= _deletions(message)
+    payload |= {"is_deleted_from": "", "is_deleted_to": ""}
     return payload | _file(request, attachment, message.sender_id) if attachment else payload
 
 
@@ -97,18 +97,3 @@ def _file(request: HttpRequest, attachment: Attachment, user_id: int) -> dict[st
         "type_of_attachment": "image" if attachment.file_type.is_image else "file",
         "attachment_url": attachment_url(request, attachment, user_id),
     }
-
-
-def kept_answer(payload: dict[str, Any]) -> str:
-    """Return what to keep of a message's payload for a repetition: nothing that goes when the message is deleted."""
-    return json.dumps({name: "" if name in NOT_KEPT else value for name, value in payload.items()})
-
-
-def repeated_object(request: HttpRequest, message: Message) -> dict[str, Any]:
-    """Return the payload that a message had when it was sent, its attachment's URL signed anew."""
-    payload: dict[str, Any] = json.loads(message.repeats.answer) if message.repeats else {}
-    payload["message"] = formatted(message.text)
-    attachment = _attachment(message)
-    if attachment:
-        return payload | _file(request, attachment, message.sender_id)
-    return {name: value for name, value in payload.items() if name not in FILE}

@@ -2,6 +2,7 @@
 
 from functools import reduce
 from operator import or_
+from typing import TYPE_CHECKING
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -10,6 +11,9 @@ from django.db.models import Q
 
 from ossn_messaging.compiled import Compiled
 from ossn_messaging.exceptions import BlankUser, ReaderNotFound, UserNotFound
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
 
 MAX_ID = 2**63 - 1
 """No database that Django knows has larger integers."""
@@ -50,6 +54,11 @@ def check_reader(user: AbstractBaseUser) -> None:
 def all_are_found() -> bool:
     """Whether the user model's manager finds every user, so that those found by other ways need no second look."""
     return not get_user_model()._default_manager.all().query.where
+
+
+def is_active(user: "AbstractBaseUser | AnonymousUser") -> bool:
+    """Return whether a user, however found, is active and not hidden by the user model's manager."""
+    return user.is_active and (all_are_found() or bool(with_ids(get_user_model()._default_manager.all(), user.pk)))
 
 
 def _digits(user_id: str) -> str:

@@ -7,6 +7,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.files.base import File
 from django.db import Error as DatabaseAPIError
 from django.db import router
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, HttpResponseBase
 from rest_framework import exceptions as drf
 from rest_framework.request import Request
@@ -30,14 +31,12 @@ from ossn_messaging.managers import clean_text
 from ossn_messaging.models import APIKey, Attachment, Conversation, Message
 from ossn_messaging.serializers import (
     is_online,
-    kept_answer,
     listed_object,
     new_object,
-    repeated_object,
     sent_object,
     user_object,
 )
-from ossn_messaging.throttles import KeyThrottle
+from ossn_messaging.throttling import KeyThrottle
 from ossn_messaging.users import all_are_found, as_number, check_reader, find_pair
 
 MAX_PAGE = 10**9
@@ -55,10 +54,6 @@ class MessageSend(Endpoint):
         sender, recipient = find_pair(self.parameter("from"), self.parameter("to"))
         # Shown before it is sent: after the commit nothing may fail any more, least of all the site's own USER_ICON.
         users = {user.pk: user_object(request, user) for user in (sender, recipient)}
-
-        def answer(message: Message) -> str:
-            return kept_answer(sent_object(request, message, users))
-
         message = Message.objects.send(
             sender=sender,
             recipient=recipient,
@@ -66,13 +61,9 @@ class MessageSend(Endpoint):
             upload=self.get_upload(request),
             api_key=cast(APIKey, request.auth),
             idempotency_key=self.get_idempotency_key(request),
-            answer=answer,
         )
-        if message.repeats and message.repeats.answer:  # none was kept of what the site's own code has sent
-            response = success(request, repeated_object(request, message))
-        else:
-            response = success(request, sent_object(request, message, users))
-        if message.repeats:
+        response = success(request, sent_object(request, message, users))
+        if message.replayed_from:
             response["Idempotent-Replayed"] = "true"
         return response
 
@@ -278,14 +269,21 @@ class AttachmentFile(EnvelopeView):
     def get(self, request: Request, guid: str, name: str) -> HttpResponseBase:
         try:
             attachment = self.find(request, guid, name)
+            try:
+                return give_out(request._request, attachment)
+            except MessagingError:
+                raise
+            except Exception as error:  # each storage raises its own
+                if self.attachments.filter(pk=attachment.pk).exists():
+                    raise ReadFailed from error
+                raise Http404 from error  # deleted since it was found
         except DatabaseAPIError as error:
             raise ReadFailed from error
-        try:
-            return give_out(request._request, attachment)
-        except MessagingError:
-            raise
-        except Exception as error:  # each storage has its own
-            raise ReadFailed from error
+
+    @property
+    def attachments(self) -> QuerySet[Attachment]:
+        """All attachments, where they are written: a copy of the database might not know yet that one was deleted."""
+        return Attachment.objects.using(router.db_for_write(Attachment))
 
     def find(self, request: Request, guid: str, name: str) -> Attachment:
         """Return the attachment if the request has a valid signature, a user who may read it, or an API key.
@@ -303,8 +301,7 @@ class AttachmentFile(EnvelopeView):
         if api_key:
             request.auth = api_key
             KeyThrottle().check(request, self)
-        # A copy of the database might not know yet that a message was deleted.
-        attachments = Attachment.objects.select_related("message").using(router.db_for_write(Attachment))
+        attachments = self.attachments.select_related("message__sender", "message__recipient")
         attachment = attachments.filter(pk=as_number(guid) or 0).first()
         if attachment is None or attachment.name != name:
             raise Http404

@@ -115,9 +115,9 @@ def test_keys_are_rotated(api: API, moderator: Client) -> None:
     assert "Rotated." in page(moderator, f"apikey/{api_key.pk}/history/")
     assert new not in page(moderator, "apikey/")
     both = APIKey.objects.values_list("pk", flat=True)
-    assert "Select one key" in rotate(moderator, *both)
+    assert "Select one active key" in rotate(moderator, *both)
     APIKey.objects.get(pk=api_key.pk).revoke()
-    assert "Select one key" in rotate(moderator, api_key.pk)
+    assert "Select one active key" in rotate(moderator, api_key.pk)
 
 
 @pytest.mark.parametrize("permission", ["add", "change"])

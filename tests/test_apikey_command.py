@@ -123,7 +123,7 @@ def test_create_in_json(run: Run, ann: User) -> None:
     assert told == {
         "id": api_key.pk,
         "name": "integrator",
-        "live": True,
+        "active": True,
         "scopes": ["send", "read"],
         "anyone": False,
         "users": [{"id": ann.pk, "username": "ann"}],
@@ -140,7 +140,7 @@ def test_from_python(ann: User, capsys: pytest.CaptureFixture[str]) -> None:
     call_command("ossn_apikey", "create", "integrator", scopes=["send"], users=[ann.pk], expires="1h", json=True)
     api_key = found(json.loads(capsys.readouterr().out)["key"])
     assert (api_key.scopes, list(api_key.users.all())) == (["send"], [ann])
-    with pytest.raises(CommandError, match="no live key") as caught:
+    with pytest.raises(CommandError, match="no active key") as caught:
         call_command("ossn_apikey", "revoke", "nope")
     assert caught.value.returncode == 3
 
@@ -195,7 +195,7 @@ def test_import_from_the_command_line(run: Run) -> None:
         ([], "required"),
         (["--scope", "write"], "The scopes are send, read"),
         (["--expires", "7"], "'7' is no span of time"),
-        (["--expires", "0d"], "for a second at least"),
+        (["--expires", "0d"], "for at least a second"),
         (["--expires", "99999999999w"], "no span of time"),
     ],
 )
@@ -253,7 +253,7 @@ def test_no_such_key(run: Run, action: str) -> None:
     make("Other case")
     more = ["read"] if action == "scope" else []
     for name in ("nope", "revoked", "expired", "other case", "Other case ", ""):
-        assert run(action, name, *more) == (3, "", f"CommandError: There is no live key with the name {name!r}.\n")
+        assert run(action, name, *more) == (3, "", f"CommandError: There is no active key with the name {name!r}.\n")
 
 
 @pytest.mark.parametrize("action", ["scope", "revoke"])
@@ -266,7 +266,7 @@ def test_no_such_key_with_this_id(run: Run, action: str) -> None:
         assert done.err.endswith(f"'app' and the id {number}.\n")
     assert run(action, "app", *more, "--id", "one").status == 2
     api_key.refresh_from_db()
-    assert api_key.is_live
+    assert api_key.is_active
     assert api_key.scopes == ["send", "read"]
 
 
@@ -280,7 +280,7 @@ def test_a_database_that_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
     def broken(*args: Any) -> None:
         raise DatabaseError("no such table")
 
-    monkeypatch.setattr("ossn_messaging.keys.APIKeyQuerySet.live", broken)
+    monkeypatch.setattr("ossn_messaging.keys.APIKeyQuerySet.active", broken)
     assert run("list") == (1, "", "CommandError: The database failed: no such table\n")
 
 
@@ -293,7 +293,7 @@ def test_no_copy_of_the_database_is_asked(run: Run, settings: Settings) -> None:
     told = run("rotate", "app", "--overlap", "1h", "--expires", "1d", "--json")
     assert [line.partition(" at ")[2][:2] for line in told.err.splitlines()] == ["20"] * 3, told.err
     assert [fields["scopes"] for fields in run("scope", "app", "read", "--json").json] == [["read"]] * 3
-    assert [fields["live"] for fields in run("revoke", "app", "--json").json] == [False] * 3
+    assert [fields["active"] for fields in run("revoke", "app", "--json").json] == [False] * 3
 
 
 @pytest.mark.parametrize("action", ["create", "import", "rotate"])
@@ -337,11 +337,11 @@ def test_list(run: Run, ann: User, ben: User) -> None:
 
 
 def test_list_all(run: Run) -> None:
-    live, revoked, expired = make(), make(), make(expires_at=timezone.now() - DAY)
+    active, revoked, expired = make(), make(), make(expires_at=timezone.now() - DAY)
     revoked.revoke()
     told = run("list", "--all", "--json").json
-    assert [(fields["id"], fields["live"]) for fields in told] == [
-        (live.pk, True),
+    assert [(fields["id"], fields["active"]) for fields in told] == [
+        (active.pk, True),
         (revoked.pk, False),
         (expired.pk, False),
     ]
@@ -351,7 +351,7 @@ def test_list_all(run: Run) -> None:
 
 
 def test_list_of_nothing(run: Run) -> None:
-    assert run("list") == (0, "", "There are no live keys.\n")
+    assert run("list") == (0, "", "There are no active keys.\n")
     assert run("list", "--all") == (0, "", "There are no keys.\n")
     assert run("list", "--json").json == []
 
@@ -395,11 +395,11 @@ def test_show(run: Run, ann: User, ben: User) -> None:
     ]
 
 
-def test_show_those_that_have_ended(run: Run) -> None:
-    live, ended = make(), make()
-    ended.revoke()
-    assert [fields["id"] for fields in run("show", "app", "--json").json] == [live.pk]
-    assert [fields["id"] for fields in run("show", "app", "--all", "--json").json] == [live.pk, ended.pk]
+def test_show_revoked_keys_too(run: Run) -> None:
+    active, revoked = make(), make()
+    revoked.revoke()
+    assert [fields["id"] for fields in run("show", "app", "--json").json] == [active.pk]
+    assert [fields["id"] for fields in run("show", "app", "--all", "--json").json] == [active.pk, revoked.pk]
     assert run("show", "nope", "--all") == (3, "", "CommandError: There is no key with the name 'nope'.\n")
 
 
@@ -424,10 +424,11 @@ def test_rotate(run: Run, ann: User) -> None:
     old.refresh_from_db()
     assert (new.name, new.scopes, list(new.users.all())) == ("app", ["send"], [ann])
     assert new.expires_at is None
-    assert old.is_live
+    assert old.is_active
     assert about(old.expires_at, timedelta(hours=12))
     assert done.err == (
-        f"The key {old.pk} ends at {old.expires_at:%Y-%m-%dT%H:%M:%SZ}.\nThe key {new.pk} is new and does not expire.\n"
+        f"The key {old.pk} expires at {old.expires_at:%Y-%m-%dT%H:%M:%SZ}.\n"
+        f"The key {new.pk} is new and does not expire.\n"
     )
 
 
@@ -443,10 +444,10 @@ def test_rotate_without_an_overlap(run: Run) -> None:
     old = make()
     found(run("rotate", "app", "--overlap", "0s").out)
     old.refresh_from_db()
-    assert not old.is_live
+    assert not old.is_active
 
 
-def test_rotate_replaces_the_newest_and_ends_all_others(run: Run) -> None:
+def test_rotate_replaces_the_newest_and_lets_all_others_expire(run: Run) -> None:
     """Which one is the newest is a matter of time, and not of ids."""
     newest = make(scopes=["send"])
     older, soon = make(age=DAY), make(age=2 * DAY, expires_at=timezone.now() + DAY)
@@ -470,7 +471,7 @@ def test_rotate_of_a_key_that_expires(run: Run) -> None:
     assert about(new.expires_at, 3 * DAY)
     assert f"The key {new.pk} is new and expires at {new.expires_at:%Y-%m-%dT%H:%M:%SZ}." in done.err
     assert about(found(run("rotate", "app", "--expires", "90d").out).expires_at, 90 * DAY)
-    assert sum(api_key.is_live for api_key in APIKey.objects.all()) == 3
+    assert sum(api_key.is_active for api_key in APIKey.objects.all()) == 3
 
 
 def test_rotate_of_a_key_whose_users_are_gone(run: Run, ann: User) -> None:
@@ -546,17 +547,17 @@ def test_scope_with_wrong_usage(run: Run, wrong: list[str], reason: str) -> None
 def test_revoke(run: Run) -> None:
     one, two, other = make(), make(), make("other")
     done = run("revoke", "app")
-    assert done == (0, "", f"The key {one.pk} has ended.\nThe key {two.pk} has ended.\n")
-    assert list(APIKey.objects.live()) == [other]
+    assert done == (0, "", f"The key {one.pk} is revoked.\nThe key {two.pk} is revoked.\n")
+    assert list(APIKey.objects.active()) == [other]
     assert run("revoke", "app").status == 3
 
 
 def test_revoke_one_of_many(run: Run) -> None:
     one, two = make(), make()
     (told,) = run("revoke", "app", "--id", one.pk, "--json").json
-    assert (told["id"], told["live"]) == (one.pk, False)
+    assert (told["id"], told["active"]) == (one.pk, False)
     assert about(datetime.fromisoformat(told["revoked_at"]), timedelta())
-    assert list(APIKey.objects.live()) == [two]
+    assert list(APIKey.objects.active()) == [two]
 
 
 # Help

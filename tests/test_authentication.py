@@ -99,37 +99,37 @@ def test_holders_of_different_keys_are_different() -> None:
         User.objects.filter(pk=str(one.pk)).exists()
 
 
-def test_a_key_that_has_ended() -> None:
+def test_a_key_that_is_revoked_or_expired() -> None:
     api_key, key = APIKey.objects.create_key("integrator", expires_at=timezone.now() + timedelta(hours=1))
     found = APIKey.objects.find(key)
     assert found == api_key
-    assert found.is_live
+    assert found.is_active
     APIKey.objects.update(expires_at=timezone.now())
     assert APIKey.objects.find(key) is None
     api_key, key = APIKey.objects.create_key("integrator")
     api_key.revoke()
-    ended_at = api_key.revoked_at
-    assert ended_at is not None
+    revoked_at = api_key.revoked_at
+    assert revoked_at is not None
     assert APIKey.objects.find(key) is None
     api_key.revoke()
-    assert api_key.revoked_at == ended_at
-    with pytest.raises(ValueError, match=r"^The key has ended\.$"):
+    assert api_key.revoked_at == revoked_at
+    with pytest.raises(ValueError, match=r"^The key is revoked or expired\.$"):
         api_key.rotate(timedelta(days=1))
 
 
-def test_a_key_ends_at_the_very_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_expires_at_the_very_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     end = timezone.now() + timedelta(hours=1)
     api_key, key = APIKey.objects.create_key("integrator", expires_at=end)
-    for moment, live in ((end - timedelta(microseconds=1), True), (end, False)):
+    for moment, active in ((end - timedelta(microseconds=1), True), (end, False)):
         monkeypatch.setattr(timezone, "now", lambda moment=moment: moment)
-        assert (api_key.is_live, APIKey.objects.find(key) == api_key) == (live, live)
+        assert (api_key.is_active, APIKey.objects.find(key) == api_key) == (active, active)
 
 
 def test_a_key_that_is_revoked_keeps_what_is_still_to_be_saved() -> None:
     api_key, _key = APIKey.objects.create_key("integrator")
     api_key.name = "renamed"
     api_key.revoke()
-    assert (api_key.name, api_key.is_live) == ("renamed", False)
+    assert (api_key.name, api_key.is_active) == ("renamed", False)
 
 
 @pytest.mark.sends
@@ -138,12 +138,12 @@ def test_an_empty_header_is_none(api: API) -> None:
 
 
 def test_every_key_is_looked_up_in_the_same_way() -> None:
-    """One query of one shape, whether the key is live, ended or unknown."""
-    live, ended = (APIKey.objects.create_key(name)[1] for name in ("live", "ended"))
-    APIKey.objects.filter(name="ended").revoke()
-    APIKey.objects.note_use()
+    """One query of one shape, whether the key is active, revoked or unknown."""
+    active, revoked = (APIKey.objects.create_key(name)[1] for name in ("active", "revoked"))
+    APIKey.objects.filter(name="revoked").revoke()
+    APIKey.objects.touch()
     shapes = set()
-    for key in (live, ended, live[:-1], "nope", "\ud800"):
+    for key in (active, revoked, active[:-1], "nope", "\ud800"):
         with CaptureQueriesContext(connection) as context:
             APIKey.objects.find(key)
         shapes.add(tuple(re.sub(r"'[^']*'", "?", query["sql"]) for query in context))
@@ -201,7 +201,7 @@ def test_keys_of_another_database(ahead: BaseDatabaseWrapper) -> None:
     [
         ("models.APIKey.restrict_to", lambda api_key: APIKey.objects.create_key("integrator")),
         ("models.APIKey.restrict_to", lambda api_key: APIKey.objects.import_key("integrator", "-".join(SECRET))),
-        ("keys.APIKeyQuerySet.end_by", lambda api_key: api_key.rotate(timedelta(days=1))),
+        ("keys.APIKeyQuerySet.expire_by", lambda api_key: api_key.rotate(timedelta(days=1))),
     ],
     ids=["create_key", "import_key", "rotate"],
 )
@@ -234,7 +234,7 @@ def test_a_key_is_issued_once(key: str) -> None:
         ("models.APIKey.save", APIKey.objects.issue),
         ("models.APIKey.restrict_to", lambda api_key: APIKey.objects.create_key("integrator")),
         ("models.APIKey.restrict_to", lambda api_key: APIKey.objects.import_key("integrator", "-".join(SECRET))),
-        ("keys.APIKeyQuerySet.end_by", lambda api_key: api_key.rotate(timedelta(days=1))),
+        ("keys.APIKeyQuerySet.expire_by", lambda api_key: api_key.rotate(timedelta(days=1))),
     ],
     ids=["issue", "create_key", "import_key", "rotate"],
 )

@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.db import DEFAULT_DB_ALIAS, connections, models, transaction
 from pytest_django import Settings
 
-from ossn_messaging.exceptions import UserNotCovered
-from ossn_messaging.models import APIKey, Conversation, Message, Sending
+from ossn_messaging.exceptions import UserNotPermitted
+from ossn_messaging.models import APIKey, Conversation, IdempotencyRecord, Message
 from tests.conftest import upload
 
 THERE = "there"
@@ -79,10 +79,10 @@ def test_keys_are_read_where_they_are_written(
     assert api_key.expires_at is not None
     for one in (api_key, made):
         one.require("send", stranger.pk)
-        with pytest.raises(UserNotCovered):
+        with pytest.raises(UserNotPermitted):
             one.require("send", recipient.pk)
         one.revoke()
-        assert not one.is_live
+        assert not one.is_active
 
 
 def test_a_key_stays_in_its_database(sender: User, there: None, settings: Settings) -> None:
@@ -107,7 +107,7 @@ def test_what_is_asked_of_one_database_is_done_there(
     sent, again = (
         Message.objects.db_manager(THERE).send(**options, text="Test", upload=upload("dummy.pdf")) for _ in range(2)
     )
-    assert (again, again.repeats) == (sent, Sending.objects.using(THERE).get())
+    assert (again, again.replayed_from) == (sent, IdempotencyRecord.objects.using(THERE).get())
     assert conversations.unread(recipient) == (1, 1)
     assert conversations.count_of(recipient) == 1
     for side in (conversations.between(recipient, sender), *conversations.of(recipient), *conversations.recent(sender)):

@@ -16,7 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from ossn_messaging.models import APIKey, Attachment, Conversation, Message, Sending
+from ossn_messaging.models import APIKey, Attachment, Conversation, IdempotencyRecord, Message
 from ossn_messaging.signals import message_deleted, message_viewed
 from tests.conftest import API, everywhere, fetch, files_in, noted, upload
 from tests.test_messages import full_counts, kept_counts, send
@@ -495,11 +495,11 @@ def test_what_is_protected_is_asked_about_before_anything_is_deleted(
 def test_what_is_restricted_goes_with_a_user_who_takes_it_along(
     sender: User, recipient: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Sending._meta.get_field("message").remote_field, "on_delete", RESTRICT)
+    monkeypatch.setattr(IdempotencyRecord._meta.get_field("message").remote_field, "on_delete", RESTRICT)
     Message.objects.send(sender=sender, recipient=recipient, text="Test", idempotency_key="once")
     sender.delete()
     assert not Message.objects.exists()
-    assert not Sending.objects.exists()
+    assert not IdempotencyRecord.objects.exists()
 
 
 def test_a_user_is_deleted_with_the_conversations_held(sender: User, recipient: User, stranger: User) -> None:

@@ -16,6 +16,7 @@ from pytest_django import Settings
 from ossn_messaging.models import APIKey, Attachment, Message
 from tests.conftest import API, everywhere, fetch, upload
 from tests.files import PDF
+from tests.test_reading import Shown
 
 pytestmark = everywhere
 
@@ -142,6 +143,57 @@ def test_an_api_key(api: API, bare: str) -> None:
     assert status(Client(), f"{bare}?api_key_token={api.key}") == 404
 
 
+def deactivate(user: User) -> None:
+    User.objects.filter(pk=user.pk).update(is_active=False)
+
+
+def test_a_signature_ends_with_its_user(api: API, url: str) -> None:
+    listed = api.told("v2.0/message/list", guid=api.recipient.pk, to=api.sender.pk)["list"][0]["attachment_url"]
+    deactivate(api.sender)
+    assert [status(Client(), signed) for signed in (url, listed)] == [404, 200]
+    deactivate(api.recipient)
+    assert status(Client(), listed) == 404
+
+
+def test_a_key_opens_what_an_active_user_may_read(api: API, bare: str) -> None:
+    keys = {
+        name: APIKey.objects.create_key(name, users=users)[1]
+        for name, users in {"sender": [api.sender], "both": [api.sender, api.recipient], "anyone": []}.items()
+    }
+
+    def open_to() -> list[str]:
+        return [name for name, key in keys.items() if status(Client(), f"{bare}?api_key_token={key}") == 200]
+
+    assert open_to() == ["sender", "both", "anyone"]
+    deactivate(api.sender)
+    assert open_to() == ["both", "anyone"]
+    deactivate(api.recipient)
+    assert open_to() == []
+
+
+def test_a_user_who_is_hidden_is_as_if_inactive(api: API, url: str, bare: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the API does not find them, no file opens for them."""
+    key = APIKey.objects.create_key("bound", users=[api.recipient])[1]
+    listed = api.told("v2.0/message/list", guid=api.recipient.pk, to=api.sender.pk)["list"][0]["attachment_url"]
+    manager = Shown()
+    manager.model = User
+    monkeypatch.setattr(User._meta, "default_manager", manager)
+    assert [status(Client(), signed) for signed in (url, listed)] == [200, 404]
+    assert status(Client(), f"{bare}?api_key_token={key}") == 404
+
+
+def test_a_login_ends_with_its_user(bare: str, api: API, stranger: User, settings: Settings) -> None:
+    """Also where the site's own backend lets users in who are not active."""
+    settings.AUTHENTICATION_BACKENDS = ["tests.site.Trusting"]
+    User.objects.filter(pk=stranger.pk).update(is_staff=True)
+    for user in (api.sender, stranger):
+        client = Client()
+        client.force_login(user)
+        assert status(client, bare) == 200
+        deactivate(user)
+        assert status(client, bare) == 404
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -164,7 +216,7 @@ def test_a_database_that_fails(api: API, bare: str, monkeypatch: pytest.MonkeyPa
     def fail(*args: Any, **kwargs: Any) -> None:
         raise OperationalError("the wire was cut")
 
-    monkeypatch.setattr(Attachment.objects, "select_related", fail)
+    monkeypatch.setattr(Attachment.objects, "using", fail)
     assert api.read(api.client.get(bare), 503)["message"] == (
         "Attachment read failed: the server can't do it now, try again later"
     )

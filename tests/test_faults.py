@@ -13,9 +13,11 @@ import pytest
 from django.core import mail
 from django.core.files.storage import FileSystemStorage
 from django.db import OperationalError, connection, transaction
+from django.http import HttpRequest, HttpResponseBase
 from django.utils.log import AdminEmailHandler
 from pytest_django import Settings
 
+from ossn_messaging.downloads import give_out
 from ossn_messaging.exceptions import StoreFailed
 from ossn_messaging.models import APIKey, Attachment, Conversation, Message
 from ossn_messaging.signals import message_sent
@@ -104,7 +106,7 @@ def test_a_commit_of_which_nothing_is_known(
     def commit() -> None:
         raise OperationalError(REASON)
 
-    APIKey.objects.note_use()
+    APIKey.objects.touch()
     monkeypatch.setattr(connection, "_commit", commit)
     with failing_database(6):
         api.send(status=503, attachment=upload("dummy.pdf"))
@@ -127,7 +129,7 @@ def test_a_commit_of_which_the_second_question_tells(
             commit()
         raise OperationalError(REASON)
 
-    APIKey.objects.note_use()
+    APIKey.objects.touch()
     monkeypatch.setattr(connection, "_commit", commit_and_fail)
     with failing_database(6, once=True):
         api.send(status=503, attachment=upload("dummy.pdf"))
@@ -231,6 +233,32 @@ def test_a_file_that_is_lost(api: API, attachments_folder: Path, caplog: pytest.
     files_in(attachments_folder)[0].unlink()
     api.read(api.client.get(url), 503)
     assert "FileNotFoundError" in caplog.text
+
+
+@pytest.mark.parametrize("deletion", ["delete", "delete_for_both", "delete_attachments"])
+def test_a_file_that_is_deleted_while_it_is_asked_for(
+    api: API, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, deletion: str
+) -> None:
+    """As if it had been asked for a moment later; no server is at fault."""
+    url = api.ok(attachment=upload("dummy.pdf"))["attachment_url"]
+
+    def delete_and_give_out(request: HttpRequest, attachment: Attachment) -> HttpResponseBase:
+        getattr(Message.objects.all(), deletion)()
+        return give_out(request, attachment)
+
+    monkeypatch.setattr("ossn_messaging.views.give_out", delete_and_give_out)
+    racing = api.read(api.client.get(url), 404)
+    assert {**racing, "time_token": 0} == {**api.read(api.client.get(url), 404), "time_token": 0}
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_a_file_that_is_lost_while_the_database_fails(
+    api: API, monkeypatch: pytest.MonkeyPatch, attachments_folder: Path
+) -> None:
+    url = api.ok(attachment=upload("dummy.pdf"))["attachment_url"]
+    files_in(attachments_folder)[0].unlink()
+    with failing_database(2):
+        api.read(api.client.get(url), 503)
 
 
 @pytest.mark.parametrize("debug", [False, True])

@@ -77,7 +77,7 @@ def test_the_message_comes_back_as_it_is_stored(sender: User, recipient: User) -
 def test_what_is_stored_is_called_by_its_number(sender: User, recipient: User) -> None:
     """As in the admin, where it asks whether a user is to be deleted with all of this."""
     message = send(sender, recipient, upload=upload("dummy.pdf"), idempotency_key="once")
-    names = {"message": message, "attachment": message.attachment, "sending": message.sending}
+    names = {"message": message, "attachment": message.attachment, "idempotency record": message.idempotency_record}
     names |= {"conversation": Conversation.objects.get(user=sender)}
     for name, stored in names.items():
         assert str(stored) == f"{name} {stored.pk}"

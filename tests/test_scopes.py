@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from ossn_messaging.exceptions import ScopeMissing, UserNotCovered
+from ossn_messaging.exceptions import ScopeMissing, UserNotPermitted
 from ossn_messaging.keys import USE_INTERVAL
 from ossn_messaging.models import APIKey, Message
 from tests.conftest import API, fetch, upload
@@ -62,7 +62,7 @@ def test_the_order_of_checks(api: API, stranger: User) -> None:
 def test_the_sites_own_code_is_told_too(sender: User, recipient: User, stranger: User) -> None:
     reader, _key = APIKey.objects.create_key("reader", scopes=["read"])
     other, _key = APIKey.objects.create_key("other", users=[stranger])
-    for api_key, error in ((reader, ScopeMissing), (other, UserNotCovered)):
+    for api_key, error in ((reader, ScopeMissing), (other, UserNotPermitted)):
         with pytest.raises(error):
             Message.objects.send(sender=sender, recipient=recipient, text="x", api_key=api_key)
 
@@ -155,10 +155,10 @@ def test_a_key_for_anyone_stays_one_when_it_is_rotated(api: API) -> None:
 
 
 @pytest.mark.django_db
-def test_a_key_that_has_ended_is_not_rotated() -> None:
+def test_a_key_that_is_not_active_is_not_rotated() -> None:
     api_key, _key = APIKey.objects.create_key("phone")
     api_key.revoke()
-    with pytest.raises(ValueError, match=r"^The key has ended\.$"):
+    with pytest.raises(ValueError, match=r"^The key is revoked or expired\.$"):
         api_key.rotate(timedelta(days=7))
     assert APIKey.objects.count() == 1
 
@@ -193,7 +193,7 @@ def test_a_use_is_written_as_soon_as_the_last_one_is_old(
 
 def test_of_several_servers_one_writes_the_last_use(key: str) -> None:
     """Those that read the row at the same time all ask for it; only one of the updates finds it old."""
-    assert [APIKey.objects.note_use() for _ in range(2)] == [1, 0]
+    assert [APIKey.objects.touch() for _ in range(2)] == [1, 0]
 
 
 def test_a_wrong_key_is_not_used(api: API) -> None:

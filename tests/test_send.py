@@ -401,7 +401,7 @@ def statements(context: CaptureQueriesContext) -> list[str]:
 def test_the_cost_of_a_message(api: API, earlier_messages: int) -> None:
     for _ in range(earlier_messages):
         api.ok()
-    APIKey.objects.note_use()  # which is written once in a while
+    APIKey.objects.touch()  # which is written once in a while
     with CaptureQueriesContext(connection) as text:
         api.ok()
     with CaptureQueriesContext(connection) as file:

@@ -35,7 +35,7 @@ def test_a_site_that_is_set_up_well(settings: Settings) -> None:
         "ATTACHMENT_URL_MAX_AGE": None,
         "ATTACHMENT_VALIDATORS": ["tests.site.no_drafts", "django.core.validators.validate_image_file_extension"],
         "X_ACCEL_REDIRECT": "/protected/",
-        "THROTTLE_RATES": {"key": "1000/day", "sender": "20/min", "wrong_key": "5/s"},
+        "THROTTLE_RATES": {"key": "1000/day", "sender": "20/min", "failed_auth": "5/s"},
         "NUM_PROXIES": 2,
     }
     assert ids() == []

@@ -257,5 +257,5 @@ def test_no_text_about_the_messages_of_a_user_is_left_out(api: API, moderator: C
     with zeal_ignore():  # the admin gets the session's user, and then the user whose page it is
         response = moderator.get(f"/admin/auth/user/{api.sender.pk}/delete/")
     shown = response.content.decode()
-    assert all(name in shown for name in ("⟦sending", "⟦message", "⟦attachment", "⟦conversation"))
+    assert all(name in shown for name in ("⟦idempotency record", "⟦message", "⟦attachment", "⟦conversation"))
     assert untranslated(shown) == set()

@@ -36,7 +36,11 @@ class APIKeyForm(forms.ModelForm):  # type: ignore[type-arg]
 
 class RotationForm(forms.Form):
     days = forms.IntegerField(
-        label=_("Overlap, in days"), initial=7, min_value=0, max_value=365, help_text=_("0 ends the first key now.")
+        label=_("Overlap, in days"),
+        initial=7,
+        min_value=0,
+        max_value=365,
+        help_text=_("With 0 the first key expires now."),
     )
 
 
@@ -123,9 +127,9 @@ class APIKeyAdmin(TranslatedHistory):
     @admin.action(description=_("Rotate the selected API key"), permissions=["rotate"])
     def rotate(self, request: HttpRequest, queryset: APIKeyQuerySet) -> HttpResponse | None:
         """Ask for the overlap, and then show the new key."""
-        api_keys = list(queryset.live()[:2])
+        api_keys = list(queryset.active()[:2])
         if len(api_keys) != 1:
-            self.message_user(request, _("Select one key that has not ended."), messages.ERROR)
+            self.message_user(request, _("Select one active key."), messages.ERROR)
             return None
         (api_key,) = api_keys
         form = RotationForm(request.POST if "rotate" in request.POST else None)

@@ -143,18 +143,17 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="Sending",
+            name="IdempotencyRecord",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("key_digest", models.CharField(max_length=64, verbose_name="digest of the idempotency key")),
-                ("digest", models.CharField(max_length=64, verbose_name="digest")),
-                ("answer", models.TextField(verbose_name="answer")),
+                ("request_digest", models.CharField(max_length=64, verbose_name="digest of the request")),
                 (
                     "message",
                     models.OneToOneField(
                         null=True,
                         on_delete=django.db.models.deletion.SET_NULL,
-                        related_name="sending",
+                        related_name="idempotency_record",
                         to="ossn_messaging.message",
                         verbose_name="message",
                     ),
@@ -180,10 +179,12 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "sending",
-                "verbose_name_plural": "sendings",
+                "verbose_name": "idempotency record",
+                "verbose_name_plural": "idempotency records",
                 "default_permissions": (),
-                "constraints": [models.UniqueConstraint(fields=("sender", "key_digest"), name="ossn_sending_once")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("sender", "key_digest"), name="ossn_idempotency_key_unique")
+                ],
             },
         ),
         migrations.CreateModel(

@@ -57,7 +57,7 @@ ENDPOINT: tuple[Made, ...] = (
     errors.InvalidKey,
     errors.MessagingDisabled,
     errors.LengthRequired,
-    errors.UserNotCovered,
+    errors.UserNotPermitted,
     *EVERYWHERE,
 )
 READING: tuple[Made, ...] = (errors.ReaderNotFound, lambda: errors.ScopeMissing("read"), *ENDPOINT)
@@ -74,8 +74,7 @@ SENDING: tuple[Made, ...] = (
     errors.UserNotFound,
     errors.SelfMessage,
     errors.NotAllowed,
-    errors.DifferentRequest,
-    errors.SentAndDeleted,
+    errors.IdempotencyConflict,
     errors.BadIdempotencyKey,
     errors.TextTooLong,
     errors.TextNotUnicode,

@@ -5,7 +5,7 @@ import sys
 
 from tests.robustness.program import statuses
 
-PARTS = ["kill", "database", "storage", "concurrency", "requests", "mutations", "exhaust", "timing"]
+PARTS = ["kill", "database", "storage", "concurrency", "requests", "mutations", "exhaust"]
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.robustness", description="Attacks the app.")

@@ -30,7 +30,7 @@ exit status:
   0  it is done
   1  it could not be done; standard error has the reason
   2  the command line is wrong
-  3  there is no such live key
+  3  there is no such active key
 """
 CHOICES = " or ".join(SCOPES)
 
@@ -40,7 +40,7 @@ class HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
 
 
 class Command(BaseCommand):
-    help = "Makes API keys, shows them, changes what they may do, replaces them and ends them."
+    help = "Makes API keys, shows them, changes what they may do, replaces them and revokes them."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.formatter_class = HelpFormatter
@@ -78,28 +78,28 @@ class Command(BaseCommand):
             )
             _add_users(making)
             making.add_argument(
-                "--expires", metavar="SPAN", help="how long it lives, such as 12h or 90d; for ever by default"
+                "--expires", metavar="SPAN", help="how long it is valid, such as 12h or 90d; for ever by default"
             )
         take.add_argument("misplaced", nargs="*", help=SUPPRESS)
 
-        listing = add("list", self._list, "list the live keys", "list --all --json")
+        listing = add("list", self._list, "list the active keys", "list --all --json")
         showing = add(
             "show",
             self._show,
-            "show the live keys of a name, their users, and how many of the messages that are stored each has sent",
+            "show the active keys of a name, their users, and how many of the messages that are stored each has sent",
             'show "the phone app"',
         )
         rotate = add(
             "rotate",
             self._rotate,
-            "make a key that may do what the newest live one of the name may, print it alone on standard output, "
-            "and let those before it end after the overlap",
+            "make a key that may do what the newest active one of the name may, print it alone on standard output, "
+            "and let those before it expire after the overlap",
             'rotate "the phone app" --overlap 7d',
         )
         scope = add(
             "scope",
             self._scope,
-            "replace what the live keys of a name may do, or the users that they may act as, at once",
+            "replace what the active keys of a name may do, or the users that they may act as, at once",
             'scope "the phone app" read',
             'scope "the phone app" send read --user ann',
             'scope "the phone app" --anyone',
@@ -107,19 +107,21 @@ class Command(BaseCommand):
         revoke = add(
             "revoke",
             self._revoke,
-            "end the live keys of a name, at once and for good",
+            "revoke the active keys of a name, at once and for good",
             'revoke "the phone app"',
             'revoke "the phone app" --id 3',
         )
         for given in (listing, showing):
-            given.add_argument("--all", action="store_true", help="those that have ended as well")
+            given.add_argument("--all", action="store_true", help="revoked and expired keys as well")
         for given in (showing, rotate, scope, revoke):
             given.add_argument("name", metavar="NAME", help="the name that the keys were made with")
         rotate.add_argument(
             "--overlap", default="7d", metavar="SPAN", help="how long both work, such as 12h; 7d by default"
         )
         rotate.add_argument(
-            "--expires", metavar="SPAN", help="how long the new key lives; by default as long as the old one would have"
+            "--expires",
+            metavar="SPAN",
+            help="how long the new key is valid; by default as long as the old one would have",
         )
         scope.add_argument(
             "scopes", nargs="*", default=[], metavar="SCOPE", help=f"{CHOICES}; as they are where none is given"
@@ -154,17 +156,17 @@ class Command(BaseCommand):
             self._write_json(described(api_key))
 
     def _list(self, **options: Any) -> None:
-        keys = _keys() if options["all"] else _keys().live()
+        keys = _keys() if options["all"] else _keys().active()
         found = [described(api_key) for api_key in keys.prefetch_related("users").order_by("pk")]
         if options["json"]:
             self._write_json(found)
         elif found:
             self._write_table([TITLES, *map(line, found)])
         else:
-            self._remark("There are no keys." if options["all"] else "There are no live keys.")
+            self._remark("There are no keys." if options["all"] else "There are no active keys.")
 
     def _show(self, name: str, **options: Any) -> None:
-        found = [described_in_full(api_key) for api_key in _named(name, ended=options["all"])]
+        found = [described_in_full(api_key) for api_key in _named(name, inactive=options["all"])]
         if options["json"]:
             self._write_json(found)
             return
@@ -177,15 +179,15 @@ class Command(BaseCommand):
         span, expires_at = _span("--overlap", overlap), _expiry(options["expires"])
         with transaction.atomic(using=_writer()):
             keys = _named(name, lock=True)
-            ends_at = timezone.now() + span
+            expire_at = timezone.now() + span
             api_key, key = max(keys, key=lambda one: (one.created_at, one.pk)).rotate(span)
             if expires_at:
                 api_key.expires_at = expires_at
                 api_key.save(update_fields=["expires_at"])
-            _keys().filter(pk__in=[old.pk for old in keys]).end_by(ends_at)
+            _keys().filter(pk__in=[old.pk for old in keys]).expire_by(expire_at)
         for old in keys:
             old.refresh_from_db(using=_writer(), fields=["expires_at"])
-            self._remark(f"The key {old.pk} ends at {iso(old.expires_at)}.")
+            self._remark(f"The key {old.pk} expires at {iso(old.expires_at)}.")
         expiry = f"expires at {iso(api_key.expires_at)}" if api_key.expires_at else "does not expire"
         self._remark(f"The key {api_key.pk} is new and {expiry}.")
         self._give_out(api_key, key, **options)
@@ -215,7 +217,7 @@ class Command(BaseCommand):
             for api_key in keys:
                 api_key.revoke()
         for api_key in keys:
-            self._remark(f"The key {api_key.pk} has ended.")
+            self._remark(f"The key {api_key.pk} is revoked.")
         if options["json"]:
             self._write_json([described(api_key) for api_key in keys])
 
@@ -265,19 +267,19 @@ def _keys() -> APIKeyQuerySet:
     return keys
 
 
-def _named(name: str, key_id: int | None = None, *, ended: bool = False, lock: bool = False) -> list[APIKey]:
-    """Return the live keys of this name by their ids, with ``ended`` those that have ended as well.
+def _named(name: str, key_id: int | None = None, *, inactive: bool = False, lock: bool = False) -> list[APIKey]:
+    """Return the active keys of this name by their ids, with ``inactive`` the revoked and expired ones as well.
 
     With ``lock``, whoever else asks so waits for the end of the transaction.
 
     The name is compared here: MariaDB takes more names for equal. Raises ``CommandError`` where there are none.
     """
-    keys = _keys() if ended else _keys().live()
+    keys = _keys() if inactive else _keys().active()
     if lock:
         keys = keys.select_for_update()
     found = [key for key in keys.filter(name=name).order_by("pk") if key.name == name and key_id in (None, key.pk)]
     if not found:
-        what = "key" if ended else "live key"
+        what = "key" if inactive else "active key"
         numbered = "" if key_id is None else f" and the id {key_id}"
         raise CommandError(f"There is no {what} with the name {name!r}{numbered}.", returncode=NO_KEY)
     return found
@@ -332,7 +334,7 @@ def _expiry(given: str | None) -> datetime | None:
         return None
     span = _span("--expires", given)
     if not span:
-        raise _wrong("--expires: A key lives for a second at least.")
+        raise _wrong("--expires: A key is valid for at least a second.")
     return timezone.now() + span
 
 

@@ -1,6 +1,7 @@
 """A send that is safe to repeat."""
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -13,14 +14,15 @@ from django.db import OperationalError, connection, connections
 from django.test import Client
 from pytest_django import Settings
 
-from ossn_messaging.exceptions import DifferentRequest
-from ossn_messaging.models import Conversation, Message, Sending
-from ossn_messaging.repeats import SendingQuerySet
-from ossn_messaging.serializers import FILE
+from ossn_messaging.exceptions import IdempotencyConflict
+from ossn_messaging.idempotency import IdempotencyRecordQuerySet
+from ossn_messaging.models import Conversation, IdempotencyRecord, Message
 from tests.conftest import API, SEND, everywhere, fetch, files_in, upload
 from tests.files import PDF
 from tests.site import Behind
 
+CONFLICT = "Message send failed: this idempotency key was used for a message that is different or deleted"
+FILE = {"file:attachment", "attachment_guid", "attachment_name", "type_of_attachment", "attachment_url"}
 KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
 
 
@@ -34,7 +36,7 @@ def send(api: API, key: str | None = KEY, **changes: Any) -> tuple[bool, dict[st
 def without_time(answer: dict[str, Any]) -> str:
     """Return the bytes of an answer that must not change."""
     kept = {**answer, "time_token": 0}
-    if "attachment_url" in kept["payload"]:
+    if kept["payload"] and "attachment_url" in kept["payload"]:
         kept["payload"] = {**kept["payload"], "attachment_url": urlsplit(kept["payload"]["attachment_url"]).path}
     return json.dumps(kept)
 
@@ -43,7 +45,8 @@ def without_time(answer: dict[str, Any]) -> str:
 def test_the_same_again(api: API, attachments_folder: Path, received: list[Any]) -> None:
     repeated, first = send(api, message="<1>\n2 ", attachment=upload("dummy.pdf"))
     assert (repeated, first["code"]) == (False, "100")
-    User.objects.update(first_name="Renamed since")
+    Message.objects.update(deleted_by_recipient=True)
+    Conversation.objects.between(api.recipient, api.sender).mark_read()
     for _ in range(2):
         repeated, again = send(api, message=" <1>\n2", attachment=upload("dummy.pdf"))
         assert repeated
@@ -82,13 +85,13 @@ def test_something_else_under_the_same_key(api: API, change: dict[str, Any]) -> 
     send(api, attachment=upload("photo.jpg"))
     repeated, answer = send(api, **{"attachment": upload("photo.jpg"), **change})
     assert (repeated, answer["code"]) == (False, "200")
-    assert answer["message"] == "Message send failed: another message was sent under this idempotency key"
+    assert answer["message"] == CONFLICT
     assert Message.objects.count() == 1
 
 
 def test_another_recipient_under_the_same_key(api: API, stranger: User) -> None:
     send(api)
-    assert "another message" in send(api, to=stranger.pk)[1]["message"]
+    assert send(api, to=stranger.pk)[1]["message"] == CONFLICT
     assert Message.objects.count() == 1
 
 
@@ -104,7 +107,7 @@ def test_without_a_key_nothing_is_remembered(api: API) -> None:
         assert not send(api, key)[0]
         assert not send(api, key)[0]
     assert Message.objects.count() == 6
-    assert not Sending.objects.exists()
+    assert not IdempotencyRecord.objects.exists()
 
 
 def test_keys_that_are_nearly_equal(api: API) -> None:
@@ -157,24 +160,73 @@ def test_the_checks_before_hold_for_a_repetition_too(api: API, settings: Setting
     assert send(api)[1]["code"] == "201"
 
 
-@pytest.mark.parametrize("way", ["row", "both sides"])
-def test_what_was_deleted_is_not_sent_again(api: API, way: str) -> None:
-    _repeated, first = send(api, attachment=upload("dummy.pdf"))
-    if way == "row":
-        Message.objects.get().delete()
-    else:
-        Message.objects.update(deleted_by_sender=True, deleted_by_recipient=True)
+DELETIONS: dict[str, Callable[[API], object]] = {
+    "row": lambda api: Message.objects.get().delete(),
+    "sender": lambda api: Message.objects.all().delete_for(api.sender),
+    "moderator": lambda api: Message.objects.all().delete_for_both(),
+}
+
+
+@pytest.mark.parametrize("way", DELETIONS)
+def test_what_was_deleted_is_not_sent_again(api: API, settings: Settings, way: str) -> None:
+    """In the words for another message under the same key: whether it was deleted is not told."""
+    send(api, attachment=upload("dummy.pdf"))
+    settings.OSSN_MESSAGING = {"HTTP_STATUS": "rest"}
+    different = send(api)
+    DELETIONS[way](api)
     repeated, answer = send(api, attachment=upload("dummy.pdf"))
-    assert (repeated, answer["code"]) == (False, "200")
-    assert "has been deleted" in answer["message"]
-    assert "Test" not in Sending.objects.get().answer, "nor is its text kept"
-    assert first["payload"]["attachment_url"].partition("?signature=")[2] not in Sending.objects.get().answer
+    assert (repeated, answer["code"], answer["message"]) == (False, "200", CONFLICT)
+    assert without_time(answer) == without_time(different[1])
+    assert api.client.post(SEND, api.fields(idempotency_key=KEY)).status_code == 422
+
+
+def test_what_is_stored_tells_nothing_of_the_text(api: API, settings: Settings) -> None:
+    """Not even to one who guesses it: the digest is another on each site."""
+    records = []
+    for secret in ("one site", "another site"):
+        settings.SECRET_KEY = secret
+        send(api)
+        records.append(str(IdempotencyRecord.objects.values("request_digest").get()))
+        IdempotencyRecord.objects.all().delete()
+    assert records[0] != records[1]
+    send(api)
+    stored = str(IdempotencyRecord.objects.values().get())
+    assert not [part for part in ("Test", KEY, "testserver", "Arsalan") if part in stored]
+
+
+def test_a_secret_key_that_was_changed(api: API, settings: Settings) -> None:
+    """What was asked for before is known as long as the old one is among the fallbacks, and never sent twice."""
+    settings.SECRET_KEY = "old"
+    send(api)
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", ["older", "old"]
+    assert send(api)[0]
+    assert send(api, message="another")[1]["message"] == CONFLICT
+    settings.SECRET_KEY_FALLBACKS = []
+    assert send(api)[1]["message"] == CONFLICT
+    assert Message.objects.count() == 1
+
+
+def test_the_same_again_by_another_name_of_the_site(api: API, settings: Settings) -> None:
+    """A client gets no URL of a host that it does not know, and names as they are now."""
+    settings.ALLOWED_HOSTS = ["inside", "outside.example.com"]
+    api.client = Client(HTTP_HOST="inside")
+    _repeated, first = send(api, attachment=upload("dummy.pdf"))
+    assert "//inside/" in json.dumps(first)
+    User.objects.update(first_name="Renamed", last_name="since")
+    api.client = Client(HTTP_HOST="outside.example.com")
+    repeated, again = send(api, attachment=upload("dummy.pdf"))
+    assert repeated
+    assert "//inside/" not in json.dumps(again)
+    assert again["payload"]["message_from"]["icon"]["small"].startswith("http://outside.example.com/avatar/")
+    assert again["payload"]["attachment_url"].startswith("http://outside.example.com/messages/")
+    assert again["payload"]["message_from"]["fullname"] == "Renamed since"
+    assert again["payload"]["id"] == first["payload"]["id"]
 
 
 def test_a_user_who_is_deleted_takes_it_along(api: API) -> None:
     send(api)
     api.recipient.delete()
-    assert not Sending.objects.exists()
+    assert not IdempotencyRecord.objects.exists()
 
 
 def test_the_attachment_that_was_deleted_alone(api: API) -> None:
@@ -182,13 +234,12 @@ def test_the_attachment_that_was_deleted_alone(api: API) -> None:
     Message.objects.get().attachment.delete()
     repeated, again = send(api, attachment=upload("dummy.pdf"))
     assert repeated
-    assert {name for name in first["payload"] if "attachment" in name} == set(FILE)
+    assert {name for name in first["payload"] if "attachment" in name} == FILE
     without_file = {name: value for name, value in first["payload"].items() if name not in FILE}
     assert without_time(again) == without_time({**first, "payload": without_file})
 
 
 def test_what_the_sites_own_code_began(api: API) -> None:
-    """Of which no answer was kept."""
     options: dict[str, Any] = {"sender": api.sender, "recipient": api.recipient, "idempotency_key": KEY}
     message = Message.objects.send(text="Test", **options)
     repeated, answer = send(api)
@@ -210,8 +261,8 @@ def test_from_the_sites_own_code(sender: User, recipient: User) -> None:
     first = Message.objects.send(text="x", **options)
     again = Message.objects.send(text="x", **options)
     assert first == again
-    assert (first.repeats, again.repeats) == (None, Sending.objects.get())
-    with pytest.raises(DifferentRequest):
+    assert (first.replayed_from, again.replayed_from) == (None, IdempotencyRecord.objects.get())
+    with pytest.raises(IdempotencyConflict):
         Message.objects.send(text="y", **options)
 
 
@@ -223,14 +274,14 @@ def test_two_at_once(api: API, attachments_folder: Path, settings: Settings, mon
     """
     settings.DATABASE_ROUTERS = [Behind()]
     _repeated, first = send(api, attachment=upload("dummy.pdf"))
-    real = SendingQuerySet.done
-    looks: list[Sending] = []
+    real = IdempotencyRecordQuerySet.find_existing
+    looks: list[IdempotencyRecord] = []
 
-    def done(self: SendingQuerySet, sending: Sending) -> Message | None:
-        looks.append(sending)
-        return None if len(looks) == 1 else real(self, sending)
+    def find_existing(self: IdempotencyRecordQuerySet, record: IdempotencyRecord) -> Message | None:
+        looks.append(record)
+        return None if len(looks) == 1 else real(self, record)
 
-    monkeypatch.setattr(SendingQuerySet, "done", done)
+    monkeypatch.setattr(IdempotencyRecordQuerySet, "find_existing", find_existing)
     repeated, second = send(api, attachment=upload("dummy.pdf"))
     settings.DATABASE_ROUTERS = []
     assert repeated
@@ -261,6 +312,6 @@ def test_fifty_clients_at_once(api: API, attachments_folder: Path) -> None:
     assert all("try again" in answer["message"] for _repeated, answer in answers if answer["code"] != "100")
     assert sum(not repeated for repeated, answer in answers if answer["code"] == "100") == 1
     assert len({without_time(answer) for answer in sent}) == 1
-    assert Message.objects.count() == Sending.objects.count() == len(files_in(attachments_folder)) == 1
+    assert Message.objects.count() == IdempotencyRecord.objects.count() == len(files_in(attachments_folder)) == 1
     assert Conversation.objects.get(user=api.sender).messages == 1
     assert send(api, attachment=upload("dummy.pdf"))[0]
