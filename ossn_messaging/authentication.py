@@ -11,7 +11,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from ossn_messaging.exceptions import InvalidKey
-from ossn_messaging.masking import mask_reports, remember
+from ossn_messaging.redaction import register_secret, use_redacting_reporter
 from ossn_messaging.throttles import WrongKeyThrottle
 
 if TYPE_CHECKING:
@@ -73,10 +73,10 @@ class APIKeyAuthentication(BaseAuthentication):
 
         From here on no error report or debug page of this request shows it.
         """
-        mask_reports(request._request)
+        use_redacting_reporter(request._request)
         key = self._given(request)
         if key:
-            remember(request._request, key)
+            register_secret(request._request, key)
         return key
 
     @sensitive_variables("key", "given", "data")

@@ -19,7 +19,7 @@ from django.utils.log import AdminEmailHandler
 from django.utils.safestring import SafeString
 from django.views.debug import ExceptionReporter, get_exception_reporter_class
 
-MASK = "********"
+REDACTED = "********"
 PARAMETERS = ("api_key_token", "signature")
 """The parameters whose values are masked."""
 SHORTEST = 4
@@ -68,16 +68,16 @@ _SECRET = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
-Masker = Callable[[str], str]
+Redactor = Callable[[str], str]
 _HINTS = ("%", "ossn", "api_key", "api-key", "signature")
 """No secret is in a text that has none of these."""
 
 
 def _replacement(found: re.Match[str]) -> str:
-    return "".join(filter(None, found.group("query", "item", "part", "header"))) + MASK
+    return "".join(filter(None, found.group("query", "item", "part", "header"))) + REDACTED
 
 
-def mask(text: str) -> str:
+def redact(text: str) -> str:
     """Return ``text`` without the keys and signatures that are known by their form or by the name before them."""
     lower = text.lower()
     for hint in _HINTS:
@@ -86,7 +86,7 @@ def mask(text: str) -> str:
     return text
 
 
-class MaskSecrets(logging.Filter):
+class RedactSecretsFilter(logging.Filter):
     """Lets every record pass, masked: its message, arguments, traceback and stack.
 
     Where Django has put the request into the record, the very key of that request is masked wherever it stands.
@@ -96,7 +96,7 @@ class MaskSecrets(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         request = getattr(record, "request", None)
-        masked = mask if request is None else masker_of(request)
+        masked = redact if request is None else redactor_for(request)
         if isinstance(record.args, Mapping):
             record.args = _masked_atoms(record.args, masked)
         _mask_message(record, masked)
@@ -111,7 +111,7 @@ class MaskSecrets(logging.Filter):
         return True
 
 
-def _mask_message(record: logging.LogRecord, masked: Masker) -> None:
+def _mask_message(record: logging.LogRecord, masked: Redactor) -> None:
     try:
         message = record.getMessage()
     except Exception:  # the handler says so, with the message and the arguments as they are
@@ -126,7 +126,7 @@ def _mask_message(record: logging.LogRecord, masked: Masker) -> None:
         record.msg, record.args = shown, ()
 
 
-def _masked_atoms(atoms: Mapping[str, Any], masked: Masker) -> Mapping[str, Any]:
+def _masked_atoms(atoms: Mapping[str, Any], masked: Redactor) -> Mapping[str, Any]:
     """Return the arguments by name, such as those of gunicorn's access log, in a mapping of the same class."""
     texts = "\n".join(value for value in atoms.values() if isinstance(value, str))
     if masked(texts) == texts:
@@ -138,20 +138,20 @@ def _masked_atoms(atoms: Mapping[str, Any], masked: Masker) -> Mapping[str, Any]
     return copied  # type: ignore[no-any-return]
 
 
-_FILTER = MaskSecrets()
+_FILTER = RedactSecretsFilter()
 
 
-class Hidden:
+class SecretStr:
     """A text that does not show itself."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
     def __repr__(self) -> str:
-        return MASK
+        return REDACTED
 
 
-class Shown:
+class RawRepr:
     """What stands in a report for a variable."""
 
     def __init__(self, text: str) -> None:
@@ -161,12 +161,12 @@ class Shown:
         return self.text
 
 
-class MaskingExceptionReporter(ExceptionReporter):
+class RedactingExceptionReporter(ExceptionReporter):
     """Django's error reports and debug pages, with the key of the request masked wherever it stands."""
 
     def __init__(self, request: HttpRequest | None, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, *args, **kwargs)
-        self.mask = masker_of(request)
+        self.redact = redactor_for(request)
 
     def get_traceback_frames(self) -> list[dict[str, Any]]:
         frames: list[dict[str, Any]] = super().get_traceback_frames()
@@ -181,37 +181,37 @@ class MaskingExceptionReporter(ExceptionReporter):
             text = repr(value)
         except Exception:  # Django says so
             return value
-        masked = self.mask(text)
-        return value if masked == text else Shown(masked)
+        masked = self.redact(text)
+        return value if masked == text else RawRepr(masked)
 
     def get_traceback_data(self) -> dict[str, Any]:
         data: dict[str, Any] = super().get_traceback_data()
         for table in ("request_GET_items", "filtered_POST_items"):
-            data[table] = [(name, MASK if name in PARAMETERS else value) for name, value in data.get(table, ())]
+            data[table] = [(name, REDACTED if name in PARAMETERS else value) for name, value in data.get(table, ())]
         return data
 
     def get_traceback_html(self) -> SafeString:
         return SafeString(re.sub(r"[^<>]+", self._masked_html, super().get_traceback_html()))
 
     def get_traceback_text(self) -> SafeString:
-        return SafeString(self.mask(super().get_traceback_text()))
+        return SafeString(self.redact(super().get_traceback_text()))
 
     def _masked_html(self, found: re.Match[str]) -> str:
         text = html.unescape(found[0])
-        masked = self.mask(text)
+        masked = self.redact(text)
         return found[0] if masked == text else html.escape(masked)
 
 
-def masker_of(request: object) -> Masker:
-    """Return a ``mask()`` that knows the keys and signatures of a request as well."""
-    forms = {form for secret in _secrets(request) if len(secret) >= SHORTEST for form in _forms(secret)}
+def redactor_for(request: object) -> Redactor:
+    """Return a ``redact()`` that knows the keys and signatures of a request as well."""
+    forms = {form for secret in _secrets(request) if len(secret) >= SHORTEST for form in encoded_variants(secret)}
     if not forms:
-        return mask
+        return redact
     known = re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))))
-    return lambda text: mask(known.sub(MASK, text))
+    return lambda text: redact(known.sub(REDACTED, text))
 
 
-def _forms(secret: str) -> set[str]:
+def encoded_variants(secret: str) -> set[str]:
     """Return how a secret may stand in a text: as it is, in JSON, percent-encoded, and quoted by Python, even twice."""
     encoded = secret.encode("utf-8", "surrogatepass")
     in_json = {json.dumps(secret, ensure_ascii=plain)[1:-1] for plain in (True, False)}
@@ -256,26 +256,26 @@ def _in_json(request: Any) -> list[Any]:
 
 
 @functools.cache
-def masking(reporter: Any) -> type[MaskingExceptionReporter]:
+def redacting_reporter(reporter: Any) -> type[RedactingExceptionReporter]:
     """Return a class of reports that does what ``reporter`` does, and masks it."""
     if not (isinstance(reporter, type) and issubclass(reporter, ExceptionReporter)):
-        return MaskingExceptionReporter  # nothing is known of what it does
-    if issubclass(reporter, MaskingExceptionReporter):
+        return RedactingExceptionReporter  # nothing is known of what it does
+    if issubclass(reporter, RedactingExceptionReporter):
         return reporter
-    return type("MaskingExceptionReporter", (MaskingExceptionReporter, reporter), {})
+    return type("RedactingExceptionReporter", (RedactingExceptionReporter, reporter), {})
 
 
-def mask_reports(request: Any) -> None:
+def use_redacting_reporter(request: Any) -> None:
     """Let the debug page of this request be masked, whatever class of reports the site has."""
-    request.exception_reporter_class = masking(get_exception_reporter_class(request))
+    request.exception_reporter_class = redacting_reporter(get_exception_reporter_class(request))
 
 
-def remember(request: Any, key: str) -> None:
-    """Let reports of this request mask ``key``, wherever it was found."""
-    request._ossn_messaging_keys = [*getattr(request, "_ossn_messaging_keys", ()), Hidden(key)]
+def register_secret(request: Any, key: str) -> None:
+    """Let reports of this request redact ``key``, wherever it was found."""
+    request._ossn_messaging_keys = [*getattr(request, "_ossn_messaging_keys", ()), SecretStr(key)]
 
 
-def mask_logs() -> None:
+def redact_logs() -> None:
     """Mask what ``LOGGERS`` log, and the error mails of every handler that there is."""
     for name in LOGGERS:
         logging.getLogger(name).addFilter(_FILTER)
@@ -283,4 +283,4 @@ def mask_logs() -> None:
         for handler in getattr(logger, "handlers", ()):
             if isinstance(handler, AdminEmailHandler):
                 reporter: Any = handler.reporter_class
-                handler.reporter_class = masking(reporter)
+                handler.reporter_class = redacting_reporter(reporter)
