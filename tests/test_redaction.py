@@ -226,7 +226,9 @@ def test_a_record_without_secrets_is_the_same() -> None:
     assert made.args == args
     assert made.msg == "%s %s"
     atoms = SafeAtoms({"r": args[0], "B": 5})
-    assert record("%(r)s", atoms).args is atoms
+    made = record("%(r)s", atoms)
+    assert made.msg == "%(r)s"
+    assert made.args == atoms
 
 
 def test_a_record_with_secrets() -> None:
