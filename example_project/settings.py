@@ -88,7 +88,7 @@ STORAGES = {
 USE_TZ = True
 STATIC_URL = "static/"
 
-DEFAULT_EXCEPTION_REPORTER = "ossn_messaging.masking.MaskingExceptionReporter"
+DEFAULT_EXCEPTION_REPORTER = "ossn_messaging.redaction.RedactingExceptionReporter"
 
 OSSN_MESSAGING = {"SITE_NAME": "OSSN"}
 

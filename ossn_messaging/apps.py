@@ -9,13 +9,13 @@ class OssnMessagingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from ossn_messaging import masking, receivers
+        from ossn_messaging import receivers, redaction
         from ossn_messaging.checks import check_databases, check_settings
 
         checks.register(check_settings)
         checks.register(check_databases, checks.Tags.database)
         receivers.connect()
-        masking.mask_logs()
+        redaction.redact_logs()
         if apps.is_installed("drf_spectacular"):
             from ossn_messaging import openapi
 

@@ -1,7 +1,7 @@
 """The API key as a way to authenticate, for the views of this app and for any other of the site's."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
@@ -11,7 +11,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from ossn_messaging.exceptions import InvalidKey
-from ossn_messaging.masking import mask_reports, remember
+from ossn_messaging.redaction import MAX_SECRET_LENGTH, register_secret, use_redacting_reporter
 from ossn_messaging.throttling import FailedAuthThrottle
 
 if TYPE_CHECKING:
@@ -68,30 +68,41 @@ class APIKeyAuthentication(BaseAuthentication):
 
         From here on no error report or debug page of this request shows it.
         """
-        mask_reports(request._request)
+        use_redacting_reporter(request._request)
         key = self._given(request)
         if key:
-            remember(request._request, key)
+            register_secret(request._request, key)
         return key
 
-    @sensitive_variables("key", "given", "data")
+    @sensitive_variables("key", "given")
     def _given(self, request: Request) -> str | None:
         scheme, _space, key = get_authorization_header(request).decode("latin-1").partition(" ")
         if scheme.lower() == self.keyword.lower() and key.strip():
             return key.strip()
-        data = request.data if isinstance(request.data, Mapping) else {}
-        given = data.get(self.parameter) or request.query_params.get(self.parameter)
+        given = self.get_body(request).get(self.parameter) or request.query_params.get(self.parameter)
         return given if isinstance(given, str) else None
+
+    def get_body(self, request: Request) -> Mapping[str, Any]:
+        """Return the parameters in the body of a request."""
+        return request.data if isinstance(request.data, Mapping) else {}
 
     @sensitive_variables("key")
     def authenticate_credentials(self, key: str) -> "tuple[KeyHolder, APIKey]":
         """Return the holder and the key; raises ``AuthenticationFailed`` unless the key is active."""
         from ossn_messaging.models import APIKey
 
-        api_key = APIKey.objects.find(key)
+        api_key = APIKey.objects.find(key) if len(key) <= MAX_SECRET_LENGTH else None
         if api_key is None:
             raise AuthenticationFailed(InvalidKey.text)
         return KeyHolder(api_key), api_key
 
     def authenticate_header(self, request: HttpRequest | Request) -> str:
         return f'{self.keyword} realm="api"'
+
+
+class BodylessAPIKeyAuthentication(APIKeyAuthentication):
+    """Authenticate by the header or the query alone. The body of the request is not read."""
+
+    def get_body(self, request: Request) -> Mapping[str, Any]:
+        """Return no parameters: the content of a GET or HEAD has no meaning (RFC 9110, section 9.3.1)."""
+        return {}

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
 from ossn_messaging.compiled import Compiled
+from ossn_messaging.redaction import MAX_SECRET_LENGTH
 
 if TYPE_CHECKING:
     from ossn_messaging.models import APIKey
@@ -108,10 +109,10 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
     ) -> "APIKey":
         """Take over a key that clients already have.
 
-        Raises ``ValueError`` where it is empty, holds white space, or is known already, or a scope is unknown.
+        Raises ``ValueError`` if it is empty, too long, contains white space or is known, or if a scope is unknown.
         """
-        if key.split() != [key]:
-            raise ValueError(_("A key has at least one character and no white space."))
+        if key.split() != [key] or len(key) > MAX_SECRET_LENGTH:
+            raise ValueError(_("A key has 1 to %(most)s characters and no white space.") % {"most": MAX_SECRET_LENGTH})
         defaults = {"name": name, "scopes": checked_scopes(scopes), "expires_at": expires_at}
         with transaction.atomic(using=self._writer()):
             api_key: APIKey

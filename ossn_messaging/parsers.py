@@ -150,7 +150,9 @@ class JSONParser(BaseParser):
 
     def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Context | None = None) -> QueryDict:
         try:
-            given = json.loads(_body(_request(parser_context)).decode("utf-8-sig"), parse_constant=_refuse)
+            body = _body(_request(parser_context))
+            _check_number_of_values(body)
+            given = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse)
         except (ValueError, RecursionError) as error:
             raise ParseError from error
         if not isinstance(given, dict):
@@ -163,6 +165,20 @@ class JSONParser(BaseParser):
             elif value is not None:
                 parameters[name] = value if isinstance(value, str) else json.dumps(value)
         return parameters
+
+
+def _check_number_of_values(body: bytes) -> None:
+    """Raise ``ValueError`` if JSON has more values than a form may have fields, before they are parsed.
+
+    The number of values is that of the commas outside of texts, and one more.
+    """
+    limit = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
+    if limit is None or body.count(b",") < limit:
+        return
+    without_escaped_quotes = body.replace(rb"\\", b"").replace(rb"\"", b"")
+    outside = without_escaped_quotes.split(b'"', 4 * limit)[::2]  # a name has two quotes, and its value two at most
+    if sum(part.count(b",") for part in outside) >= limit:
+        raise ValueError("too many values")
 
 
 def _refuse(constant: str) -> None:

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from ossn_messaging import icons, links
 from ossn_messaging.attachments.rules import Reason
-from ossn_messaging.authentication import APIKeyAuthentication
+from ossn_messaging.authentication import BodylessAPIKeyAuthentication
 from ossn_messaging.downloads import give_out
 from ossn_messaging.endpoints import Endpoint, EnvelopeView
 from ossn_messaging.envelope import success
@@ -295,7 +295,7 @@ class AttachmentFile(EnvelopeView):
         user = getattr(request._request, "user", None)
         visitor = user if user is not None and user.is_authenticated else None
         try:
-            _holder, api_key = APIKeyAuthentication().authenticate(request) or (None, None)
+            _holder, api_key = BodylessAPIKeyAuthentication().authenticate(request) or (None, None)
         except drf.AuthenticationFailed:
             api_key = None
         if api_key:

@@ -164,10 +164,10 @@ def test_import_with_limits(run: Run, ann: User) -> None:
     assert about(api_key.expires_at, 14 * DAY)
 
 
-@pytest.mark.parametrize("given", ["", "\n", "two words"])
+@pytest.mark.parametrize("given", ["", "\n", "two words", "k" * 513])
 def test_import_of_what_is_no_key(run: Run, given: str) -> None:
     done = run("import", "from OSSN", stdin=given)
-    assert done == (1, "", "CommandError: A key has at least one character and no white space.\n")
+    assert done == (1, "", "CommandError: A key has 1 to 512 characters and no white space.\n")
     assert not APIKey.objects.exists()
 
 

@@ -59,6 +59,9 @@ BROKEN = {
     "a form with bytes that are no text": (FORM, b"message=%ff%fe"),
     "a form in Latin-1": (FORM, b"message=\xe9"),
     "a form with too many fields": (FORM, b"a=1&" * 2000),
+    "JSON with too many fields": (JSON, b'{"a":1' + b',"a":1' * 1000 + b"}"),
+    "JSON with too many elements": (JSON, b'{"a": ["\\\\"' + b',"\\""' * 1000 + b"]}"),
+    "JSON of more quotes than fields can have": (JSON, b'{"a": ["' + b'","' * 500_000 + b'"]}'),
 }
 
 
@@ -75,6 +78,19 @@ def test_a_broken_body(api: API, settings: Settings, name: str, debug: bool) -> 
     assert api.send_raw(broken, content_type, in_query)["code"] == "201", "then, whether messaging is on"
     settings.OSSN_MESSAGING = {"HTTP_STATUS": "rest"}
     api.send_raw(broken, content_type, in_query, status=400)
+
+
+@pytest.mark.sends
+def test_as_many_fields_in_json_as_in_a_form(api: API, settings: Settings) -> None:
+    """What looks like more in a text is none."""
+    text = '{"a": "b", "c": "\\"d, e"}, ' * 500
+    given = api.fields(message=text, **{f"field{number}": "x" for number in range(996)})
+    assert api.send_raw(json.dumps(given).encode(), JSON)["payload"]["message"] != text, "it is HTML"
+    assert Message.objects.get().text == text.strip()
+    too_many = json.dumps({**given, "one more": 1}).encode()
+    assert api.send_raw(too_many, JSON)["code"] == "106", "it could not be read, and neither could its key"
+    settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = None
+    assert api.send_raw(too_many, JSON)["code"] == "100"
 
 
 @pytest.mark.sends

@@ -12,8 +12,8 @@ from django.views.decorators.debug import sensitive_variables
 
 from ossn_messaging.admin.history import TranslatedHistory
 from ossn_messaging.keys import SCOPES, APIKeyQuerySet, all_scopes
-from ossn_messaging.masking import mask_reports
 from ossn_messaging.models import APIKey
+from ossn_messaging.redaction import use_redacting_reporter
 
 
 class APIKeyForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -76,7 +76,7 @@ class APIKeyAdmin(TranslatedHistory):
         if change:
             obj.save(update_fields=[name for name in form.changed_data if name != "users"])
         else:
-            mask_reports(request)
+            use_redacting_reporter(request)
             request.issued_key = APIKey.objects.issue(obj)  # type: ignore[attr-defined]
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
@@ -135,7 +135,7 @@ class APIKeyAdmin(TranslatedHistory):
         form = RotationForm(request.POST if "rotate" in request.POST else None)
         if not form.is_valid():
             return self._page(request, "rotate", {"title": _("Rotate an API key"), "api_key": api_key, "form": form})
-        mask_reports(request)
+        use_redacting_reporter(request)
         made, key = api_key.rotate(timedelta(days=form.cleaned_data["days"]))
         self.log_change(request, api_key, gettext_noop("Rotated."))
         self.log_addition(request, made, gettext_noop("Made by rotation."))

@@ -33,11 +33,18 @@ from pytest_django import Settings
 from rest_framework.parsers import BaseParser, FormParser, JSONParser, MultiPartParser
 from rest_framework.request import Request
 
-from ossn_messaging import masking
+from ossn_messaging import redaction
 from ossn_messaging.authentication import APIKeyAuthentication, KeyHolder
 from ossn_messaging.envelope import NoNegotiation
-from ossn_messaging.masking import LOGGERS, MASK, MaskingExceptionReporter, MaskSecrets, mask, mask_logs
 from ossn_messaging.models import APIKey
+from ossn_messaging.redaction import (
+    LOGGERS,
+    REDACTED,
+    RedactingExceptionReporter,
+    RedactSecretsFilter,
+    redact,
+    redact_logs,
+)
 from tests.conftest import API, Secrets, upload
 from tests.readme import claimed, the_block
 from tests.servers import HOST, SECONDS, free_port, nginx, running, wait_until
@@ -146,46 +153,48 @@ def mails(settings: Settings) -> Iterator[Callable[[], list[str]]]:
     loggers = [logging.getLogger("django.request"), logging.getLogger("django.security.DisallowedHost")]
     for logger in loggers:
         logger.addHandler(handler)
-    mask_logs()
+    redact_logs()
     yield lambda: [f"{one.subject}\n{one.body}\n{getattr(one, 'alternatives', '')}" for one in mail.outbox]
     for logger in loggers:
         logger.removeHandler(handler)
 
 
 TEXTS = {
-    f"GET /api?api_key_token={OWN}&from=1 HTTP/1.1": f"GET /api?api_key_token={MASK}&from=1 HTTP/1.1",
-    f"GET /api?a=1&api_key_token={IMPORTED} HTTP/1.1": f"GET /api?a=1&api_key_token={MASK} HTTP/1.1",
+    f"GET /api?api_key_token={OWN}&from=1 HTTP/1.1": f"GET /api?api_key_token={REDACTED}&from=1 HTTP/1.1",
+    f"GET /api?a=1&api_key_token={IMPORTED} HTTP/1.1": f"GET /api?a=1&api_key_token={REDACTED} HTTP/1.1",
     f'"GET /api?api_key_token=a"b\'c HTTP/1.1" "http://x/?signature={SIGNATURE}" "curl"': (
-        f'"GET /api?api_key_token={MASK} HTTP/1.1" "http://x/?signature={MASK}" "curl"'
+        f'"GET /api?api_key_token={REDACTED} HTTP/1.1" "http://x/?signature={REDACTED}" "curl"'
     ),
-    f"GET {URL} HTTP/1.1": f"GET /messages/attachment/1/a.pdf?signature={MASK} HTTP/1.1",
-    f"api%5Fkey_tok%65n={IMPORTED}": f"api%5Fkey_tok%65n={MASK}",
-    f"next=%2Fapi%3Fapi_key_token%3D{IMPORTED}%26from%3D1": f"next=%2Fapi%3Fapi_key_token%3D{MASK}%26from%3D1",
+    f"GET {URL} HTTP/1.1": f"GET /messages/attachment/1/a.pdf?signature={REDACTED} HTTP/1.1",
+    f"api%5Fkey_tok%65n={IMPORTED}": f"api%5Fkey_tok%65n={REDACTED}",
+    f"next=%2Fapi%3Fapi_key_token%3D{IMPORTED}%26from%3D1": f"next=%2Fapi%3Fapi_key_token%3D{REDACTED}%26from%3D1",
     f"next=%252Fapi%253Fapi%255Fkey_token%253Da%2526b%252526c%2526d&x={'y'}": (
-        f"next=%252Fapi%253Fapi%255Fkey_token%253D{MASK}%2526b%252526c%2526d&x=y"
+        f"next=%252Fapi%253Fapi%255Fkey_token%253D{REDACTED}%2526b%252526c%2526d&x=y"
     ),
     "api_key_token=&from=1": "api_key_token=&from=1",
-    f"https://s3/x?X-Amz-Signature={IMPORTED}&a=b": f"https://s3/x?X-Amz-Signature={MASK}&a=b",
-    f"Authorization: Api-Key {IMPORTED}": f"Authorization: Api-Key {MASK}",
-    f"{{'Authorization': 'api-key {IMPORTED}', 'a': 1}}": f"{{'Authorization': 'api-key {MASK}', 'a': 1}}",
-    f"Api-Key%20{IMPORTED}": f"Api-Key%20{MASK}",
+    f"https://s3/x?X-Amz-Signature={IMPORTED}&a=b": f"https://s3/x?X-Amz-Signature={REDACTED}&a=b",
+    f"Authorization: Api-Key {IMPORTED}": f"Authorization: Api-Key {REDACTED}",
+    f"{{'Authorization': 'api-key {IMPORTED}', 'a': 1}}": f"{{'Authorization': 'api-key {REDACTED}', 'a': 1}}",
+    f"Api-Key%20{IMPORTED}": f"Api-Key%20{REDACTED}",
     'WWW-Authenticate: Api-Key realm="api"': 'WWW-Authenticate: Api-Key realm="api"',
-    f'{{"api_key_token": "{IMPORTED}", "a": "b"}}': f'{{"api_key_token": "{MASK}", "a": "b"}}',
-    '{"api_key_token": "a\\"b", "a": "b"}': f'{{"api_key_token": "{MASK}", "a": "b"}}',
-    f'"{{\\"api_key_token\\":\\"{IMPORTED}\\"}}"': f'"{{\\"api_key_token\\":\\"{MASK}\\"}}"',
-    f"<QueryDict: {{'api_key_token': ['{IMPORTED}']}}>": f"<QueryDict: {{'api_key_token': ['{MASK}']}}>",
-    f"{{b'signature': b'{IMPORTED}'}}": f"{{b'signature': b'{MASK}'}}",
-    f'; name="api_key_token"\r\nA: b\r\n\r\n{IMPORTED}\r\n--': f'; name="api_key_token"\r\nA: b\r\n\r\n{MASK}\r\n--',
-    repr(f'; name="api_key_token"\r\n\r\n{IMPORTED}\r\n--'): repr(f'; name="api_key_token"\r\n\r\n{MASK}\r\n--'),
-    f"it was {OWN}.": f"it was {MASK}.",
-    OWN.replace("_", "%5F").replace("-", "%2D"): MASK,
+    f'{{"api_key_token": "{IMPORTED}", "a": "b"}}': f'{{"api_key_token": "{REDACTED}", "a": "b"}}',
+    '{"api_key_token": "a\\"b", "a": "b"}': f'{{"api_key_token": "{REDACTED}", "a": "b"}}',
+    f'"{{\\"api_key_token\\":\\"{IMPORTED}\\"}}"': f'"{{\\"api_key_token\\":\\"{REDACTED}\\"}}"',
+    f"<QueryDict: {{'api_key_token': ['{IMPORTED}']}}>": f"<QueryDict: {{'api_key_token': ['{REDACTED}']}}>",
+    f"{{b'signature': b'{IMPORTED}'}}": f"{{b'signature': b'{REDACTED}'}}",
+    f'; name="api_key_token"\r\nA: b\r\n\r\n{IMPORTED}\r\n--': (
+        f'; name="api_key_token"\r\nA: b\r\n\r\n{REDACTED}\r\n--'
+    ),
+    repr(f'; name="api_key_token"\r\n\r\n{IMPORTED}\r\n--'): repr(f'; name="api_key_token"\r\n\r\n{REDACTED}\r\n--'),
+    f"it was {OWN}.": f"it was {REDACTED}.",
+    OWN.replace("_", "%5F").replace("-", "%2D"): REDACTED,
 }
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_what_is_masked(text: str) -> None:
-    assert mask(text) == TEXTS[text]
-    assert mask(TEXTS[text]) == TEXTS[text]
+def test_what_is_redacted(text: str) -> None:
+    assert redact(text) == TEXTS[text]
+    assert redact(TEXTS[text]) == TEXTS[text]
 
 
 @pytest.mark.parametrize(
@@ -200,14 +209,14 @@ def test_what_is_masked(text: str) -> None:
     ],
 )
 def test_what_is_left_as_it_is(text: str) -> None:
-    assert mask(text) == text
+    assert redact(text) == text
 
 
 def record(message: object, *args: Any, **others: Any) -> logging.LogRecord:
     """Return a record that has passed the filter."""
     made = logging.LogRecord("a site", logging.ERROR, __file__, 1, message, args, None)
     vars(made).update(others)
-    assert MaskSecrets().filter(made)
+    assert RedactSecretsFilter().filter(made)
     return made
 
 
@@ -217,21 +226,25 @@ def test_a_record_without_secrets_is_the_same() -> None:
     assert made.args == args
     assert made.msg == "%s %s"
     atoms = SafeAtoms({"r": args[0], "B": 5})
-    assert record("%(r)s", atoms).args is atoms
+    made = record("%(r)s", atoms)
+    assert made.msg == "%(r)s"
+    assert made.args == atoms
 
 
 def test_a_record_with_secrets() -> None:
     made = record('%s - "%s %s HTTP/%s" %d', "127.0.0.1:5", "GET", f"/?api_key_token={IMPORTED}", "1.1", 200)
-    assert made.args == ("127.0.0.1:5", "GET", f"/?api_key_token={MASK}", "1.1", 200), "uvicorn takes them one by one"
-    assert record(f"{OWN} 100%").getMessage() == f"{MASK} 100%"
-    assert record("api_key_token=%s %d", IMPORTED, 5).getMessage() == f"api_key_token={MASK} 5"
-    assert record("%s", {"api_key_token": IMPORTED}, extra=1).getMessage() == str({"api_key_token": MASK})
-    assert record(ValueError(OWN)).getMessage() == MASK
-    assert record("%s", OWN.encode()).getMessage() == f"b'{MASK}'"
+    assert made.args == ("127.0.0.1:5", "GET", f"/?api_key_token={REDACTED}", "1.1", 200), (
+        "uvicorn takes them one by one"
+    )
+    assert record(f"{OWN} 100%").getMessage() == f"{REDACTED} 100%"
+    assert record("api_key_token=%s %d", IMPORTED, 5).getMessage() == f"api_key_token={REDACTED} 5"
+    assert record("%s", {"api_key_token": IMPORTED}, extra=1).getMessage() == str({"api_key_token": REDACTED})
+    assert record(ValueError(OWN)).getMessage() == REDACTED
+    assert record("%s", OWN.encode()).getMessage() == f"b'{REDACTED}'"
     broken = record(f"%s %s {OWN}", OWN)
-    assert (broken.msg, broken.args) == (f"%s %s {MASK}", (f"('{MASK}',)",))
-    assert record("x", stack_info=f"Stack: {OWN}").stack_info == f"Stack: {MASK}"
-    assert record("x", exc_text=f"Traceback: {OWN}").exc_text == f"Traceback: {MASK}"
+    assert (broken.msg, broken.args) == (f"%s %s {REDACTED}", (f"('{REDACTED}',)",))
+    assert record("x", stack_info=f"Stack: {OWN}").stack_info == f"Stack: {REDACTED}"
+    assert record("x", exc_text=f"Traceback: {OWN}").exc_text == f"Traceback: {REDACTED}"
 
 
 def test_a_traceback_with_secrets() -> None:
@@ -241,11 +254,11 @@ def test_a_traceback_with_secrets() -> None:
         except ValueError as error:
             made = record("it failed", exc_info=(ValueError, error, error.__traceback__))
         written = logging.Formatter().format(made)
-        assert f"ValueError: {mask(text)}" in written
+        assert f"ValueError: {redact(text)}" in written
         assert not shows(written, OWN)
 
 
-def test_every_logger_of_the_app_is_masked() -> None:
+def test_every_logger_of_the_app_is_redacted() -> None:
     own = {
         f"ossn_messaging.{file.stem}"
         for file in (ROOT / "ossn_messaging").glob("*.py")
@@ -253,7 +266,7 @@ def test_every_logger_of_the_app_is_masked() -> None:
     }
     assert own == {name for name in LOGGERS if name.startswith("ossn_messaging.")}
     for name in LOGGERS:
-        assert any(isinstance(one, MaskSecrets) for one in logging.getLogger(name).filters), name
+        assert any(isinstance(one, RedactSecretsFilter) for one in logging.getLogger(name).filters), name
 
 
 @pytest.fixture
@@ -287,7 +300,7 @@ def test_runserver(written: io.StringIO, status: str) -> None:
         except urllib.error.HTTPError as error:
             error.close()
         thread.join()
-    assert f'"GET /?api_key_token={MASK}&from=1&signature={MASK} HTTP/1.1" {status[:3]}' in written.getvalue()
+    assert f'"GET /?api_key_token={REDACTED}&from=1&signature={REDACTED} HTTP/1.1" {status[:3]}' in written.getvalue()
 
 
 GUNICORN_CONF = claimed("gunicorn.conf.py")
@@ -329,9 +342,9 @@ def test_gunicorn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) ->
         process.terminate()
         process.wait(SECONDS)
     (line,) = log.read_text().splitlines()
-    assert f'"GET /nowhere?api_key_token={MASK}&from=1 HTTP/1.1" 404 api_key_token={MASK}&from=1 "http' in line
-    assert f"?signature={MASK}" in line
-    assert f"Api-Key {MASK} /nowhere" in line
+    assert f'"GET /nowhere?api_key_token={REDACTED}&from=1 HTTP/1.1" 404 api_key_token={REDACTED}&from=1 "http' in line
+    assert f"?signature={REDACTED}" in line
+    assert f"Api-Key {REDACTED} /nowhere" in line
     assert not shows(line, IMPORTED)
 
 
@@ -339,7 +352,7 @@ def test_the_other_way_for_gunicorn() -> None:
     """The atoms that any format may name, and the class that quotes them."""
     atoms = SafeAtoms({"r": f'GET /?api_key_token=a"{IMPORTED} HTTP/1.1', "{authorization}i": f"Api-Key {OWN}", "B": 5})
     made = record("%(r)s %({AUTHORIZATION}i)s %(B)s %({absent}i)s", atoms)
-    assert made.getMessage() == f"GET /?api_key_token={MASK} HTTP/1.1 Api-Key {MASK} 5 -"
+    assert made.getMessage() == f"GET /?api_key_token={REDACTED} HTTP/1.1 Api-Key {REDACTED} 5 -"
     assert IMPORTED in atoms["r"], "what the caller has is left as it is"
 
 
@@ -347,15 +360,15 @@ def test_the_readmes_logging() -> None:
     names: dict[str, Any] = {}
     exec(the_block("settings.py", "LOGGING = "), names)
     given = DictConfigurator(names["LOGGING"]).config
-    assert isinstance(DictConfigurator(given).configure_filter(given["filters"]["mask_secrets"]), MaskSecrets)
-    assert given["handlers"]["console"]["filters"] == ["mask_secrets"]
+    assert isinstance(DictConfigurator(given).configure_filter(given["filters"]["redact_secrets"]), RedactSecretsFilter)
+    assert given["handlers"]["console"]["filters"] == ["redact_secrets"]
 
 
 REQUESTS = {
-    f"/x?api_key_token={IMPORTED}": f"GET /x?{MASK} HTTP/1.1",
-    f"/x?from=1&api_key_token={IMPORTED}&to=2": f"GET /x?{MASK} HTTP/1.1",
-    f"/x?from=1&api%5Fkey%5Ftoken={IMPORTED}": f"GET /x?{MASK} HTTP/1.1",
-    f"/x?signature={SIGNATURE}&a=b": f"GET /x?{MASK} HTTP/1.1",
+    f"/x?api_key_token={IMPORTED}": f"GET /x?{REDACTED} HTTP/1.1",
+    f"/x?from=1&api_key_token={IMPORTED}&to=2": f"GET /x?{REDACTED} HTTP/1.1",
+    f"/x?from=1&api%5Fkey%5Ftoken={IMPORTED}": f"GET /x?{REDACTED} HTTP/1.1",
+    f"/x?signature={SIGNATURE}&a=b": f"GET /x?{REDACTED} HTTP/1.1",
     "/x?from=1&to=%20": "GET /x?from=1&to=%20 HTTP/1.1",
     "/x": "GET /x HTTP/1.1",
 }
@@ -370,7 +383,7 @@ def test_nginx(tmp_path: Path) -> None:
         wait_until(lambda: log.read_text().count("\n") == len(REQUESTS))
     lines = log.read_text().splitlines()
     for line, (path, shown) in zip(lines, REQUESTS.items(), strict=True):
-        referer = f"http://{HOST}{path}" if MASK not in shown else f"http://{HOST}/x?{MASK}"
+        referer = f"http://{HOST}{path}" if REDACTED not in shown else f"http://{HOST}/x?{REDACTED}"
         assert f'"{shown}" 204 0 "{referer}" "Python-urllib' in line
         assert not shows(line, IMPORTED)
 
@@ -390,7 +403,7 @@ def test_the_debug_page_of_the_sites_own_view(debug: Client, any_key: str, way: 
     page = response.content.decode()
     assert response.status_code == 500
     assert response["Content-Type"].startswith(accept)
-    assert f"no luck with {MASK}" in page
+    assert f"no luck with {REDACTED}" in page
     assert not shows(page, any_key)
 
 
@@ -403,7 +416,7 @@ def test_the_error_mail_of_the_sites_own_view(
     reports = mails()
     assert len(reports) == 2, "of Django's own handler and of the site's"
     for report in reports:
-        assert f"no luck with {MASK}" in report
+        assert f"no luck with {REDACTED}" in report
         assert not shows(report, any_key)
 
 
@@ -413,7 +426,7 @@ def test_a_middleware_that_fails(
     debug: Client, settings: Settings, way: str, any_key: str, in_debug: bool, mails: Callable[[], list[str]]
 ) -> None:
     settings.DEBUG = in_debug
-    settings.DEFAULT_EXCEPTION_REPORTER = "ossn_messaging.masking.MaskingExceptionReporter"
+    settings.DEFAULT_EXCEPTION_REPORTER = "ossn_messaging.redaction.RedactingExceptionReporter"
     settings.MIDDLEWARE = [f"{__name__}.fails_early"]
     response = give(debug, way, any_key)
     assert response.status_code == 500
@@ -428,7 +441,7 @@ def test_a_host_that_is_not_allowed(
     debug: Client, settings: Settings, way: str, any_key: str, in_debug: bool, mails: Callable[[], list[str]]
 ) -> None:
     settings.DEBUG = in_debug
-    settings.DEFAULT_EXCEPTION_REPORTER = "ossn_messaging.masking.MaskingExceptionReporter"
+    settings.DEFAULT_EXCEPTION_REPORTER = "ossn_messaging.redaction.RedactingExceptionReporter"
     response = give(debug, way, any_key, "/nowhere", headers={"Host": "elsewhere"})
     assert response.status_code == 400
     for text in [*mails(), response.content.decode()]:
@@ -443,7 +456,7 @@ def test_a_csrf_failure(settings: Settings, caplog: pytest.LogCaptureFixture, an
     assert not shows(response.content.decode(), any_key)
     given = urlencode({"api_key_token": any_key})
     client.post("/admin/login/", secure=True, headers={"Referer": f"https://elsewhere/?{given}"})
-    assert f"https://elsewhere/?api_key_token={MASK}" in caplog.text
+    assert f"https://elsewhere/?api_key_token={REDACTED}" in caplog.text
 
 
 class SitesReporter(ExceptionReporter):
@@ -454,28 +467,28 @@ class SitesReporter(ExceptionReporter):
 def test_a_site_with_reports_of_its_own(debug: Client, settings: Settings, any_key: str) -> None:
     settings.DEFAULT_EXCEPTION_REPORTER = f"{__name__}.SitesReporter"
     page = give(debug, "query", any_key, headers={"Accept": "text/plain"}).content.decode()
-    assert page.startswith(f"The site's own: no luck with {MASK}")
+    assert page.startswith(f"The site's own: no luck with {REDACTED}")
     assert not shows(page, any_key)
 
 
 def test_what_else_a_site_may_name_as_its_reports() -> None:
-    assert masking.masking(MaskingExceptionReporter) is MaskingExceptionReporter
-    assert masking.masking(lambda *args: None) is MaskingExceptionReporter
+    assert redaction.redacting_reporter(RedactingExceptionReporter) is RedactingExceptionReporter
+    assert redaction.redacting_reporter(lambda *args: None) is RedactingExceptionReporter
 
 
 def test_a_report_without_a_request() -> None:
-    reporter = MaskingExceptionReporter(None, ValueError, ValueError(OWN), None)
-    assert f"Exception Value: {MASK}" in reporter.get_traceback_text()
-    assert MASK in reporter.get_traceback_html()
+    reporter = RedactingExceptionReporter(None, ValueError, ValueError(OWN), None)
+    assert f"Exception Value: {REDACTED}" in reporter.get_traceback_text()
+    assert REDACTED in reporter.get_traceback_html()
 
 
 def test_a_key_of_one_letter_does_not_blank_the_report(debug: Client, transactional_db: None) -> None:
     page = give(debug, "query", "e", "/broken", headers={"Accept": "text/html"})
     assert page.status_code == 401, "it is no key"
-    reporter = MaskingExceptionReporter(page.wsgi_request, ValueError, ValueError("every letter"), None)
+    reporter = RedactingExceptionReporter(page.wsgi_request, ValueError, ValueError("every letter"), None)
     assert "every letter" in reporter.get_traceback_text()
     table = re.findall(r"<td>api_key_token</td>\s*<td class=\"code\"><pre>(.*?)</pre>", reporter.get_traceback_html())
-    assert [html.unescape(value) for value in table] == [repr(MASK)]
+    assert [html.unescape(value) for value in table] == [repr(REDACTED)]
 
 
 def test_repr_str_and_pickle(api: API) -> None:
@@ -509,5 +522,5 @@ def test_statements_in_the_log(api: API, caplog: pytest.LogCaptureFixture) -> No
 def test_the_suite_finds_what_is_shown(secrets: Secrets, any_key: str) -> None:
     """What every test ends with."""
     assert secrets.shown_in(f"it was {any_key}.") == {any_key}
-    assert not secrets.shown_in(mask(f"?api_key_token={quote(any_key)}"))
+    assert not secrets.shown_in(redact(f"?api_key_token={quote(any_key)}"))
     assert not secrets.shown_in("ossn_messaging_message_sender_id_3f2c8a1b_fk_auth_user_id")
