@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from django.utils.module_loading import import_string
 from ossn_messaging.conf import CallableSetting, CallablesSetting, Settings, configured
 from ossn_messaging.storage import ALIAS, LocalAttachmentStorage, attachment_storage
 
+PDF_LIBRARIES = ("pikepdf", "pypdfium2")
+
 
 def check_settings(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """Return everything that is wrong with how the app is set up."""
-    return [*_check_dict(), *_check_storage(), *_check_user_model(), *_check_urls()]
+    return [*_check_dict(), *_check_libraries(), *_check_storage(), *_check_user_model(), *_check_urls()]
 
 
 def check_databases(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
@@ -78,6 +81,22 @@ def _check_path(name: str, path: str) -> list[CheckMessage]:
     if is_callable:
         return []
     return [_error("E004", f"OSSN_MESSAGING[{name!r}] is not callable.", f"It is {path!r}.")]
+
+
+def _check_libraries() -> list[CheckMessage]:
+    """Look for the libraries without importing them: a web worker need not load them."""
+    given: object = configured()
+    extensions = given.get("ATTACHMENT_EXTENSIONS", ("pdf",)) if isinstance(given, dict) else ()
+    missing = [name for name in PDF_LIBRARIES if find_spec(name) is None]
+    if not (missing and Settings.all()["ATTACHMENT_EXTENSIONS"].accepts(extensions) and "pdf" in extensions):
+        return []
+    return [
+        CheckWarning(
+            f"PDFs are not opened when they are uploaded: {' and '.join(missing)} can't be imported.",
+            hint='Install ossn-messaging[documents], or leave "pdf" out of OSSN_MESSAGING["ATTACHMENT_EXTENSIONS"].',
+            id="ossn_messaging.W002",
+        )
+    ]
 
 
 def _check_storage() -> list[CheckMessage]:
