@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from xml.parsers import expat
 
 from ossn_messaging.attachments import file_types
-from ossn_messaging.attachments.fields import Attributes, check_fields
+from ossn_messaging.attachments.word_fields import Attributes, check_fields
 from ossn_messaging.attachments.rules import Reason, Rejected
 
 MAX_UNPACKED_BYTES = 256 * 1024 * 1024
@@ -193,10 +193,10 @@ def _check_main_part(
     if len(targets) != 1 or _is_external(targets[0]):
         raise ValueError("The package has no main part, or more than one.")
     name = posixpath.normpath(posixpath.join("/", targets[0].get("Target", "").lower()))
-    by_name = {part.get("PartName", "").lower(): part.get("ContentType", "") for part in types}
-    by_extension = {f".{part.get('Extension', '').lower()}": part.get("ContentType", "") for part in types}
-    content_type = by_name.get(name) or by_extension.get(posixpath.splitext(name)[1], "")
-    if content_type.lower() != MAIN_TYPE:
+    by_name = {part["PartName"].lower(): part for part in types if "PartName" in part}
+    by_extension = {f".{part['Extension'].lower()}": part for part in types if "Extension" in part}
+    element = by_name.get(name) or by_extension.get(posixpath.splitext(name)[1], {})
+    if element.get("ContentType", "").lower() != MAIN_TYPE:
         raise Rejected(Reason.WRONG_TYPE)
     namespace, root = _root(archive.read(parts[name[1:]]))
     if namespace not in MAIN_NAMESPACES or root != "document":

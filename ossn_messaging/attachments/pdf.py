@@ -14,6 +14,8 @@ try:
     # For its first AES key qpdf opens /dev/urandom, and keeps it open: an inspection may open no file.
     pikepdf.new().save(io.BytesIO(), encryption=pikepdf.Encryption())
     HAS_LIBRARIES = True
+    UNREADABLE = (pikepdf.PdfError, pikepdf.PasswordError, ArithmeticError, LookupError, RuntimeError, ValueError)
+    """What pikepdf raises for a PDF that it can't read: errors of its own, and what pybind11 makes of those of C++."""
 except ImportError:  # the extra ``documents``
     HAS_LIBRARIES = False
 
@@ -49,6 +51,8 @@ def check(content: bytes, active_content: str) -> None:
 
 def _opens(content: bytes) -> bool:
     """Return whether a PDF opens without a password. Raises ``Rejected`` if nobody can open it."""
+    # For a PDF without pages, PDFium leaves the error of the PDF before as it is: replace that one.
+    raw.FPDF_LoadMemDocument64(b"", 0, None)
     try:
         with pdfium.PdfDocument(content) as document:
             document.get_page_size(0)
@@ -61,12 +65,12 @@ def _opens(content: bytes) -> bool:
 
 def _check_objects(content: bytes, unwanted: re.Pattern[bytes]) -> None:
     try:
-        with pikepdf.open(io.BytesIO(content)) as document:
+        with pikepdf.open(io.BytesIO(content), inherit_page_attributes=False) as document:
             for value in (document.trailer, *document.objects):
                 if isinstance(value, pikepdf.Object) and (found := unwanted.search(value.to_json(dereference=True))):
                     raise Rejected(Reason.ACTIVE_CONTENT, str(found.lastgroup).replace("_", " "))
             _check_memory(document.get_warnings())
-    except pikepdf.PdfError as error:  # too damaged for pikepdf, not for PDFium
+    except UNREADABLE as error:
         _check_memory([error])
 
 

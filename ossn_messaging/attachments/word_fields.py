@@ -60,7 +60,7 @@ class Fields:
                 self.instructions.pop()
             return
         # A field within a field may write the name of the outer one: { { QUOTE 68 68 69 } ... }.
-        if len(self.instructions) > 1 and "DDEAUTO".startswith(instruction.strip().upper()):
+        if len(self.instructions) > 1 and "DDEAUTO".startswith(instruction.lstrip().upper()):
             raise Rejected(Reason.ACTIVE_CONTENT, "field with a computed name")
         self.instructions.append("")
 
