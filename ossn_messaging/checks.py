@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,19 @@ from ossn_messaging.attachments.inspection import IS_SUPPORTED
 from ossn_messaging.conf import CallableSetting, CallablesSetting, Settings, configured
 from ossn_messaging.storage import ALIAS, LocalAttachmentStorage, attachment_storage
 
+PDF_LIBRARIES = ("pikepdf", "pypdfium2")
+
 
 def check_settings(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """Return everything that is wrong with how the app is set up."""
-    return [*_check_dict(), *_check_inspection(), *_check_storage(), *_check_user_model(), *_check_urls()]
+    return [
+        *_check_dict(),
+        *_check_inspection(),
+        *_check_libraries(),
+        *_check_storage(),
+        *_check_user_model(),
+        *_check_urls(),
+    ]
 
 
 def check_databases(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
@@ -100,6 +110,22 @@ def _check_inspection() -> list[CheckMessage]:
             )
         ]
     return []
+
+
+def _check_libraries() -> list[CheckMessage]:
+    """Look for the libraries without importing them: a web worker need not load them."""
+    given: object = configured()
+    extensions = given.get("ATTACHMENT_EXTENSIONS", ("pdf",)) if isinstance(given, dict) else ()
+    missing = [name for name in PDF_LIBRARIES if find_spec(name) is None]
+    if not (missing and Settings.all()["ATTACHMENT_EXTENSIONS"].accepts(extensions) and "pdf" in extensions):
+        return []
+    return [
+        CheckWarning(
+            f"PDFs are not opened when they are uploaded: {' and '.join(missing)} can't be imported.",
+            hint='Install ossn-messaging[documents], or leave "pdf" out of OSSN_MESSAGING["ATTACHMENT_EXTENSIONS"].',
+            id="ossn_messaging.W002",
+        )
+    ]
 
 
 def _check_storage() -> list[CheckMessage]:

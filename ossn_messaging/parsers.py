@@ -22,6 +22,7 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser, DataAndFiles
 from rest_framework.request import Request
 
+from ossn_messaging.attachments.names import clean_name
 from ossn_messaging.attachments.uploads import (
     CHUNK_SIZE,
     LimitedUploadHandler,
@@ -29,7 +30,6 @@ from ossn_messaging.attachments.uploads import (
     temporary_file,
     write_or_fail,
 )
-from ossn_messaging.attachments.validation import clean_name
 from ossn_messaging.exceptions import LengthRequired, RequestTooLarge
 
 Context = Mapping[str, Any]

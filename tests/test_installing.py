@@ -36,7 +36,7 @@ import json, os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "bare.settings"
 import django
 django.setup()
-heavy = {"PIL", "boto3", "botocore", "drf_spectacular", "pypdf", "storages"} & set(sys.modules)
+heavy = {"PIL", "boto3", "botocore", "drf_spectacular", "pikepdf", "pypdfium2", "storages"} & set(sys.modules)
 from django.contrib.auth import get_user_model
 from django.test import Client
 User = get_user_model()

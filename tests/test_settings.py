@@ -161,6 +161,20 @@ def test_the_urls_are_nowhere(settings: Settings) -> None:
     assert ids() == ["ossn_messaging.W001"]
 
 
+def test_the_libraries_for_pdfs_are_missing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ossn_messaging.checks.find_spec", lambda name: None)
+    (warning,) = check_settings()
+    assert warning.id == "ossn_messaging.W002"
+    assert warning.msg.startswith("PDFs are not opened when they are uploaded: pikepdf and pypdfium2")
+    for extensions in (["pdf", "png"], ["png"]):
+        settings.OSSN_MESSAGING = {"ATTACHMENT_EXTENSIONS": extensions}
+        assert ids() == ["ossn_messaging.W002"] * ("pdf" in extensions)
+    settings.OSSN_MESSAGING = {"ATTACHMENT_EXTENSIONS": "pdf"}
+    assert ids() == ["ossn_messaging.E003"]
+    settings.OSSN_MESSAGING = ["pdf"]
+    assert ids() == ["ossn_messaging.E001"]
+
+
 def database_ids() -> list[str]:
     found = run_checks(tags=[Tags.database], databases=["default"])
     return [str(error.id) for error in found if str(error.id).startswith("ossn_messaging.")]

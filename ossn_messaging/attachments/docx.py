@@ -1,17 +1,25 @@
-"""Whether a DOCX is one, by opening it: a package by the rules of ECMA-376, part 2 (Open Packaging Conventions)."""
+"""Whether a DOCX is one, and what active content it has.
+
+A DOCX is a package by the rules of ECMA-376, part 2 (Open Packaging Conventions, OPC).
+"""
 
 import encodings.cp437  # noqa: F401, zipfile needs it, and can't import it where no file may be opened
+import io
 import posixpath
 import re
 import stat
+import struct
 import zipfile
-from typing import IO
-from xml.etree import ElementTree
+from collections.abc import Mapping
 from xml.parsers import expat
 
 from ossn_messaging.attachments import file_types
+from ossn_messaging.attachments.rules import Reason, Rejected
+from ossn_messaging.attachments.word_fields import Attributes, check_fields
 
-CONTENT_TYPES = "[Content_Types].xml"
+MAX_UNPACKED_BYTES = 256 * 1024 * 1024
+
+CONTENT_TYPES = "[content_types].xml"
 RELATIONSHIPS = "_rels/.rels"
 MAIN_RELATIONSHIPS = {
     "http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument",
@@ -20,169 +28,205 @@ MAIN_RELATIONSHIPS = {
 """Those that lead to the main part (ECMA-376, part 1, 11.3.10, in the transitional and the strict form)."""
 MAIN_TYPE = f"{file_types.DOCX.content_type}.main+xml"
 """The content type of a main part without macros (the same place)."""
-MAIN_ROOTS = {
-    "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}document",
-    "{http://purl.oclc.org/ooxml/wordprocessingml/main}document",
+MAIN_NAMESPACES = {
+    "http://schemas.openxmlformats.org/wordprocessingml/2006/main",
+    "http://purl.oclc.org/ooxml/wordprocessingml/main",
 }
-MACRO_TYPE = re.compile("macroenabled|vba", re.IGNORECASE)
+LEAVES_FOLDER = re.compile(r"/|[a-z]:|.*[\\\0]|(.*/)?\.\.(/|$)", re.DOTALL)
+"""The names that would leave the folder into which a package is unpacked, on one system or another."""
+PIECE = re.compile(r"/\[\d+\](\.last)?\.piece$")
+"""The end of the name of an entry that holds a piece of a part (OPC, 7.2.5), which Word neither writes nor reads."""
+
+MACRO_TYPE = re.compile("macroenabled|vba")
 """What the content types of documents and parts with macros hold ([MS-OFFMACRO2], 2.2)."""
 MACRO_PARTS = {"vbaproject.bin", "vbadata.xml"}
-CLIMBS_OUT = re.compile(r"/|[a-z]:|.*[\\\0]|(.*/)?\.\.(/|$)", re.DOTALL)
-"""The names that would leave the folder into which a package is unpacked, on one system or another."""
-
-MAX_ENTRIES = 5_000
-MAX_UNPACKED = 256 * 1024 * 1024
-"""In bytes, of all entries together."""
-MAX_RATIO = 100
-"""How many times its packed size an entry may have, unless it is small."""
-SMALL = 1024 * 1024
-"""In bytes. No part of more is read into memory whole, nor a longer list of entries."""
-MAX_NODES = 3_000_000
-"""Elements and attributes of the main part, more than those of a thousand pages."""
-MAX_DEPTH = 1_000
-"""Of elements within elements, each of which the parser keeps in mind."""
-BLOCK_SIZE = 64 * 1024
-
-
-class CautiousFile(__import__("io").BytesIO):
-    """Is not read much of at once: to ``zipfile`` the list of entries is one piece, however long it is."""
-
-    def read(self, size: int = -1) -> bytes:
-        if size > SMALL:
-            raise ValueError("the list of entries is too long")
-        data: bytes = super().read(size)
-        return data
-
-
-class Tree(ElementTree.TreeBuilder):
-    """Keeps a part whole, which has no DOCTYPE, and so no entities to blow it up."""
-
-    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        raise ValueError("a DOCTYPE has no place here")
-
-
-class Root:
-    """Keeps no more than the name of its root of a part of any size."""
-
-    name = ""
-    seen = depth = 0
-
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        self.name = self.name or f"{{{tag}"
-        self.seen += 1 + len(attributes)
-        self.depth += 1
-        if self.seen > MAX_NODES or self.depth > MAX_DEPTH:
-            raise ValueError("a part has too many elements")
-
-    def end(self, tag: str) -> None:
-        self.depth -= 1
-
-    def doctype(self, *args: object) -> None:
-        raise ValueError("a DOCTYPE has no place here")
-
-
-def _root(package: zipfile.ZipFile, entry: zipfile.ZipInfo) -> str:
-    """Parse a part and return the name of its root."""
-    root, parser, size = Root(), expat.ParserCreate(namespace_separator="}"), 0
-    parser.StartElementHandler, parser.EndElementHandler = root.start, root.end
-    parser.StartDoctypeDeclHandler = root.doctype
-    with package.open(entry) as part:
-        while block := part.read(BLOCK_SIZE):
-            parser.Parse(block)
-            size += len(block)
-            if size - parser.CurrentByteIndex > SMALL:  # it is kept in memory, and gone over again with each block
-                raise ValueError("a tag or comment is too long")
-    parser.Parse(b"", True)
-    return root.name
-
-
-def check(file: IO[bytes]) -> None:
-    """Raise ``ValueError`` unless ``file`` is a whole package whose main part is a document without macros.
-
-    Before anything is unpacked, its entries are counted and what they would unpack to is summed up.
-    """
-    try:
-        with zipfile.ZipFile(file) as package:
-            entries = package.infolist()
-            _check_entries(entries)
-            if sum(entry.compress_size for entry in entries) > file.seek(0, 2):
-                raise ValueError("its entries overlap")
-            _check_parts(package, {entry.filename.lower(): entry for entry in entries})
-            for entry in entries:
-                _check_whole(package, entry)
-    # zipfile answers a broken package with whatever its code ran into: BadZipFile, zlib.error, RuntimeError...
-    except Exception as error:
-        raise ValueError("not a document") from error
-
-
-def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
-    """Check what the package says of its entries."""
-    names = [entry.orig_filename.lower() for entry in entries]
-    # An extra field of an entry may give it another name (APPNOTE 6.3.10, 4.6.9).
-    others = [entry.filename.lower() for entry in entries]
-    if not 0 < len(entries) <= MAX_ENTRIES or len(set(names)) != len(names) or len(set(others)) != len(names):
-        raise ValueError("too many entries, or two under one name")
-    if min(entry.header_offset for entry in entries):
-        raise ValueError("something stands before the package")
-    for name in (*names, *others):
-        _check_name(name)
-    for entry in entries:
-        if stat.S_ISLNK(entry.external_attr >> 16):
-            raise ValueError("an entry is a link")
-        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError("an entry is packed as none of a package is")
-        if entry.file_size > max(SMALL, MAX_RATIO * entry.compress_size):
-            raise ValueError("an entry is packed too tightly")
-    if sum(entry.file_size for entry in entries) > MAX_UNPACKED:
-        raise ValueError("it would unpack to too much")
-
-
-def _check_name(name: str) -> None:
-    if CLIMBS_OUT.match(name):
-        raise ValueError("an entry climbs out")
-    if MACRO_PARTS & set(name.split("/")):  # the part itself, or its pieces (9.2.3)
-        raise ValueError("it has macros")
-
-
-def _check_parts(package: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo]) -> None:
-    """Check the types of the parts, and that the main one is a document of word processing."""
-    types = _parse_small(package, entries[CONTENT_TYPES.lower()])
-    if any(MACRO_TYPE.search(part.get("ContentType", "")) for part in types):
-        raise ValueError("it has macros")
-    relationships = [
-        relationship
-        for relationship in _parse_small(package, entries[RELATIONSHIPS])
-        if relationship.get("Type") in MAIN_RELATIONSHIPS
-    ]
-    if len(relationships) != 1 or relationships[0].get("TargetMode", "Internal") != "Internal":
-        raise ValueError("no main part, or more than one, or one elsewhere")
-    main = posixpath.normpath(posixpath.join("/", relationships[0].get("Target", "").lower()))
-    by_name = {name.lower(): part.get("ContentType") for part in types if (name := part.get("PartName"))}
-    by_suffix = {f".{suffix.lower()}": part.get("ContentType") for part in types if (suffix := part.get("Extension"))}
-    if by_name.get(main, by_suffix.get(posixpath.splitext(main)[1])) != MAIN_TYPE:
-        raise ValueError("the main part is not a document of word processing")
-    if _root(package, entries[main[1:]]) not in MAIN_ROOTS:
-        raise ValueError("the main part is not what its type says")
-
-
-def _check_whole(package: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
-    """Check that an entry has its checksum, which ``zipfile`` sees to, and its size."""
-    size = 0
-    with package.open(entry) as part:
-        while block := part.read(BLOCK_SIZE):
-            size += len(block)
-    if size != entry.file_size:
-        raise ValueError("an entry has another size")
-
-
-def _parse_small(package: zipfile.ZipFile, entry: zipfile.ZipInfo) -> ElementTree.Element:
-    if entry.file_size > SMALL:
-        raise ValueError("a part that is read whole is too large")
-    parser = ElementTree.XMLParser(target=Tree())  # noqa: S314
-    parser.feed(package.read(entry))
-    element: ElementTree.Element = parser.close()
-    return element
+MACRO_RELATIONSHIPS = {"vbaproject", "wordvbadata"}
+ACTIVEX_TYPE = re.compile("activex")
+ACTIVEX_RELATIONSHIPS = {"control", "activexcontrolbinary"}
+EXTERNAL_SOURCES = {"attachedtemplate", "oleobject", "frame"}
+"""Relationships to what Word loads from elsewhere when it opens or updates a document."""
+EMBEDDED_OBJECTS = {"oleobject", "package", "afchunk"}
+COMPOUND_FILE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+"""The first bytes of a compound file ([MS-CFB], 2.2)."""
+ENCRYPTED_PACKAGE = re.compile(re.escape("EncryptedPackage\0".encode("utf-16-le")))
+"""The name of the stream that a DOCX with a password has ([MS-OFFCRYPTO], 2.3.4.4)."""
+DIRECTORY_ENTRY_BYTES = 128
 
 
 def is_password_protected(content: bytes) -> bool:
-    return False
+    """Return whether this is a DOCX that Word has encrypted, which is a compound file."""
+    return content.startswith(COMPOUND_FILE) and any(
+        found.start() % DIRECTORY_ENTRY_BYTES == 0 for found in ENCRYPTED_PACKAGE.finditer(content)
+    )
+
+
+def check(content: bytes, active_content: str) -> None:
+    """Raise ``Rejected`` unless this is a whole package with a word-processing document, without macros.
+
+    ``active_content`` says what else it may not have: see ``Rules``.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            _check_package(archive, content, active_content)
+    except (Rejected, MemoryError):
+        raise
+    # For a damaged archive zipfile raises whatever its code ran into: BadZipFile, zlib.error, EOFError...
+    except Exception as error:
+        raise Rejected(Reason.DAMAGED, str(error)) from error
+
+
+def _check_package(archive: zipfile.ZipFile, content: bytes, active_content: str) -> None:
+    entries = archive.infolist()
+    _check_entries(entries)
+    _check_layout(entries, content)
+    parts = {entry.filename.lower(): entry for entry in entries}
+    if CONTENT_TYPES not in parts:
+        raise Rejected(Reason.WRONG_TYPE, "ZIP")
+    types = _attributes(archive.read(parts[CONTENT_TYPES]))
+    relationships = {name: _attributes(archive.read(entry)) for name, entry in parts.items() if name.endswith(".rels")}
+    all_relationships = [attributes for part in relationships.values() for attributes in part]
+    _check_macros(types, all_relationships)
+    _check_main_part(archive, parts, types, relationships[RELATIONSHIPS])
+    if active_content != "allow":
+        _check_active_content(types, all_relationships, is_strict=active_content == "strict")
+    for entry in entries:
+        part = archive.read(entry)  # checks the checksum
+        if len(part) != entry.file_size:
+            raise ValueError("An entry has another size than the archive says.")
+        if active_content == "strict":
+            check_fields(part)
+
+
+def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
+    """Check what the archive says of its entries."""
+    # An extra field may give an entry a second name (APPNOTE 6.3.10, 4.6.9).
+    _check_names([entry.orig_filename.lower() for entry in entries])
+    _check_names([entry.filename.lower() for entry in entries])
+    for entry in entries:
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            raise ValueError("An entry is a link.")
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError("An entry has a compression method that packages do not have.")
+        if entry.flag_bits & 1:
+            raise Rejected(Reason.PASSWORD_PROTECTED)
+    if sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
+        raise Rejected(Reason.TAKES_TOO_MUCH, f"more than {MAX_UNPACKED_BYTES} bytes when unpacked")
+
+
+def _check_names(names: list[str]) -> None:
+    if len(set(names)) != len(names):
+        raise ValueError("Two entries have the same name.")
+    for name in names:
+        if LEAVES_FOLDER.match(name):
+            raise ValueError("The name of an entry leaves the folder.")
+        if PIECE.search(name):
+            raise ValueError("A part is in pieces.")
+        if posixpath.basename(name) in MACRO_PARTS:
+            raise Rejected(Reason.MACROS)
+
+
+def _check_layout(entries: list[zipfile.ZipInfo], content: bytes) -> None:
+    """Check that the first entry begins the file, and that no two entries overlap."""
+    end = 0
+    for entry in sorted(entries, key=lambda entry: entry.header_offset):
+        if end == 0 < entry.header_offset:
+            raise ValueError("Something stands before the archive.")
+        if entry.header_offset < end:
+            raise ValueError("Entries overlap.")
+        name_length, extra_length = struct.unpack_from("<HH", content, entry.header_offset + 26)
+        end = entry.header_offset + 30 + name_length + extra_length + entry.compress_size
+    if end > len(content):
+        raise ValueError("An entry ends behind the file.")
+
+
+def _attributes(part: bytes) -> list[Attributes]:
+    """Return the attributes of all elements of a part that OPC itself defines."""
+    found: list[Attributes] = []
+    parser = _parser()
+    parser.StartElementHandler = lambda name, attributes: found.append(attributes)
+    parser.Parse(part, True)
+    return found
+
+
+def _parser() -> expat.XMLParserType:
+    """Return a parser that refuses a DOCTYPE, and with it entities.
+
+    It leaves the prefixes of names as they are: to resolve them, expat copies the namespace for each element.
+    """
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    return parser
+
+
+def _refuse_doctype(*args: object) -> None:
+    raise ValueError("A part has a DOCTYPE.")
+
+
+def _check_macros(types: list[Attributes], relationships: list[Attributes]) -> None:
+    if any(MACRO_TYPE.search(content_type) for content_type in _content_types(types)) or any(
+        _kind(relationship) in MACRO_RELATIONSHIPS for relationship in relationships
+    ):
+        raise Rejected(Reason.MACROS)
+
+
+def _content_types(types: list[Attributes]) -> list[str]:
+    return [attributes.get("ContentType", "").lower() for attributes in types]
+
+
+def _kind(relationship: Attributes) -> str:
+    """Return the last word of the type of a relationship, which is the same in the transitional and strict form."""
+    return relationship.get("Type", "").rpartition("/")[2].strip().lower()
+
+
+def _is_external(relationship: Attributes) -> bool:
+    return relationship.get("TargetMode", "Internal").strip().lower() != "internal"
+
+
+def _check_main_part(
+    archive: zipfile.ZipFile,
+    parts: Mapping[str, zipfile.ZipInfo],
+    types: list[Attributes],
+    relationships: list[Attributes],
+) -> None:
+    """Check that there is one main part, and that it is a word-processing document."""
+    targets = [relationship for relationship in relationships if relationship.get("Type") in MAIN_RELATIONSHIPS]
+    if len(targets) != 1 or _is_external(targets[0]):
+        raise ValueError("The package has no main part, or more than one.")
+    name = posixpath.normpath(posixpath.join("/", targets[0].get("Target", "").lower()))
+    by_name = {part["PartName"].lower(): part for part in types if "PartName" in part}
+    by_extension = {f".{part['Extension'].lower()}": part for part in types if "Extension" in part}
+    element = by_name.get(name) or by_extension.get(posixpath.splitext(name)[1], {})
+    if element.get("ContentType", "").lower() != MAIN_TYPE:
+        raise Rejected(Reason.WRONG_TYPE)
+    namespace, root = _root(archive.read(parts[name[1:]]))
+    if namespace not in MAIN_NAMESPACES or root != "document":
+        raise Rejected(Reason.WRONG_TYPE)
+
+
+def _root(part: bytes) -> tuple[str | None, str]:
+    """Parse a part, and return the namespace and the name of its root."""
+    found: list[tuple[str | None, str]] = []
+    parser = _parser()
+
+    def start(name: str, attributes: Attributes) -> None:
+        prefix, _colon, local_name = name.rpartition(":")
+        found.append((attributes.get(f"xmlns:{prefix}" if prefix else "xmlns"), local_name))
+        parser.StartElementHandler = None
+
+    parser.StartElementHandler = start
+    parser.Parse(part, True)
+    return found[0]
+
+
+def _check_active_content(types: list[Attributes], relationships: list[Attributes], *, is_strict: bool) -> None:
+    """Check what a package says of its parts. README, "Active content", has the list."""
+    if any(ACTIVEX_TYPE.search(content_type) for content_type in _content_types(types)):
+        raise Rejected(Reason.ACTIVE_CONTENT, "ActiveX")
+    for relationship in relationships:
+        kind, is_external = _kind(relationship), _is_external(relationship)
+        if kind in ACTIVEX_RELATIONSHIPS:
+            raise Rejected(Reason.ACTIVE_CONTENT, "ActiveX")
+        if is_external and (kind in EXTERNAL_SOURCES or (is_strict and kind != "hyperlink")):
+            raise Rejected(Reason.ACTIVE_CONTENT, f"external {kind}")
+        if is_strict and kind in EMBEDDED_OBJECTS:
+            raise Rejected(Reason.ACTIVE_CONTENT, f"embedded {kind}")

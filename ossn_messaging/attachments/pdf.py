@@ -1,20 +1,80 @@
-"""Whether a PDF opens."""
+"""Whether a PDF opens, and what active content it has."""
+
+import io
+import re
+from collections.abc import Iterable
 
 from ossn_messaging.attachments.rules import Reason, Rejected
 
 try:
+    import pikepdf
     import pypdfium2 as pdfium
     from pypdfium2 import raw
+
+    # For its first AES key qpdf opens /dev/urandom, and keeps it open: an inspection may open no file.
+    pikepdf.new().save(io.BytesIO(), encryption=pikepdf.Encryption())
+    HAS_LIBRARIES = True
+    UNREADABLE = (pikepdf.PdfError, pikepdf.PasswordError, ArithmeticError, LookupError, RuntimeError, ValueError)
+    """What pikepdf raises for a PDF that it can't read: errors of its own, and what pybind11 makes of those of C++."""
 except ImportError:  # the extra ``documents``
-    pdfium = None
+    HAS_LIBRARIES = False
+
+END_REACH = 1024
+"""In bytes, how far from the end of a file ``%%EOF`` may stand (PDF Reference 1.7, appendix H, note 18)."""
+ACTION = rb'(?:\A|"/S":\s*)"/%s"'
+"""The type of an action in the JSON of an object, directly or as an object of its own."""
+LAUNCH = rb"(?P<Launch_action>" + ACTION % b"Launch" + rb")"
+ACTIVE_CONTENT = {
+    "standard": re.compile(LAUNCH),
+    "strict": re.compile(
+        LAUNCH
+        + rb"|(?P<JavaScript>"
+        + ACTION % b"JavaScript"
+        + rb'|"/JS":)|(?P<embedded_file>"/EF":)|(?P<XFA_form>"/XFA":)'
+    ),
+}
+"""What is looked for in the JSON of each object (qpdf manual, "qpdf JSON"), where only names begin with a slash."""
 
 
 def check(content: bytes, active_content: str) -> None:
-    """Raise ``Rejected`` unless the PDF opens in the engine of Chromium, if that is installed."""
-    if pdfium is None:
+    """Raise ``Rejected`` unless the PDF opens and has a page. ``active_content`` says what it may not have.
+
+    If the libraries of the extra ``documents`` are missing, raise it unless the PDF ends as one.
+    """
+    if not HAS_LIBRARIES:
+        if b"%%EOF" not in content[-END_REACH:]:
+            raise Rejected(Reason.DAMAGED)
         return
+    if _opens(content) and active_content in ACTIVE_CONTENT:
+        _check_objects(content, ACTIVE_CONTENT[active_content])
+
+
+def _opens(content: bytes) -> bool:
+    """Return whether a PDF opens without a password. Raises ``Rejected`` if nobody can open it."""
+    # For a PDF without pages, PDFium leaves the error of the PDF before as it is: replace that one.
+    raw.FPDF_LoadMemDocument64(b"", 0, None)
     try:
-        pdfium.PdfDocument(content).close()
+        with pdfium.PdfDocument(content) as document:
+            document.get_page_size(0)
     except pdfium.PdfiumError as error:
-        if error.err_code not in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY):
-            raise Rejected(Reason.DAMAGED) from error
+        if error.err_code in (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY):
+            return False
+        raise Rejected(Reason.DAMAGED, str(error)) from error
+    return True
+
+
+def _check_objects(content: bytes, unwanted: re.Pattern[bytes]) -> None:
+    try:
+        with pikepdf.open(io.BytesIO(content), inherit_page_attributes=False) as document:
+            for value in (document.trailer, *document.objects):
+                if isinstance(value, pikepdf.Object) and (found := unwanted.search(value.to_json(dereference=True))):
+                    raise Rejected(Reason.ACTIVE_CONTENT, str(found.lastgroup).replace("_", " "))
+            _check_memory(document.get_warnings())
+    except UNREADABLE as error:
+        _check_memory([error])
+
+
+def _check_memory(problems: Iterable[object]) -> None:
+    """Raise ``MemoryError`` if memory ran out, which qpdf takes for damage."""
+    if any("std::bad_alloc" in str(problem) for problem in problems):
+        raise MemoryError

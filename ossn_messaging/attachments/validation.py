@@ -1,7 +1,6 @@
 """Which uploads are taken as attachments, and what is stored of them."""
 
 import hashlib
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,17 +11,13 @@ from django.core.exceptions import ValidationError
 from django.core.files.base import File
 from django.core.files.uploadedfile import UploadedFile
 
+from ossn_messaging.attachments import names
 from ossn_messaging.attachments.file_types import BY_EXTENSION, FileType
 from ossn_messaging.attachments.inspection import inspect
 from ossn_messaging.attachments.rules import Reason, Rejected, Rules
 from ossn_messaging.attachments.uploads import received, temporary_file
 from ossn_messaging.conf import conf
 from ossn_messaging.exceptions import AttachmentRefused, AttachmentTooLarge
-
-NAME_MAX_LENGTH = 255
-"""In characters, of the client's file name."""
-UNWANTED = {"Cc", "Cs", "Zl", "Zp"}
-"""The categories of Unicode that hold control characters, lone surrogates and line breaks."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +31,6 @@ class ValidatedUpload:
     """SHA-256 of ``file``, in hexadecimal."""
 
 
-def clean_name(name: str) -> str:
-    """Return a client's file name without folders, control characters and what can't be stored."""
-    base = name.replace("\\", "/").rpartition("/")[2]
-    return "".join(character for character in base if unicodedata.category(character) not in UNWANTED).strip()
-
-
 @contextmanager
 def validate_upload(upload: "File[Any]") -> Iterator[ValidatedUpload]:
     """Check an upload, and yield what is to be stored of it. It is closed at the end of the block.
@@ -49,12 +38,12 @@ def validate_upload(upload: "File[Any]") -> Iterator[ValidatedUpload]:
     Raises ``AttachmentRefused`` or ``AttachmentTooLarge`` if the upload breaks a rule, and ``StoreFailed`` if it could
     not be inspected.
     """
-    name = clean_name(upload.name or "")
+    name = names.clean_name(upload.name or "")
     stem, _dot, extension = name.rpartition(".")
     extension = extension.lower()
     if not (stem and extension in conf.ATTACHMENT_EXTENSIONS):
         raise AttachmentRefused(Reason.EXTENSION)
-    if len(name) > NAME_MAX_LENGTH:
+    if len(name) > names.MAX_LENGTH:
         raise AttachmentRefused(Reason.NAME_TOO_LONG)
     if upload.size > conf.ATTACHMENT_MAX_SIZE:
         raise AttachmentTooLarge

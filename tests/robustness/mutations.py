@@ -299,7 +299,7 @@ def verdict(name: str, content: bytes) -> tuple[str, str]:
 
 
 def judge(numbers: range, seed: int, files: Mapping[str, bytes], results: "Connection[Judged, Any]") -> None:
-    logging.disable()  # pypdf tells all that it finds
+    logging.disable()  # pikepdf tells all that it finds
     for name, content in files.items():  # what is imported and cached once is so from here on
         verdict(name, content)
     forget_peak()
