@@ -84,6 +84,20 @@ class PNG:
     def pixel_bits(self) -> int:
         return self.depth * CHANNELS[self.colour]
 
+    def add_to_animation(self, name: bytes, data: bytes, number: int, *, is_first: bool) -> None:
+        """Add a chunk fcTL or fdAT. A frame must be within the canvas, and the first must fill it."""
+        if int.from_bytes(data[:4], "big") != number:
+            raise ValueError("a chunk of the animation is missing")
+        if name == b"fdAT":
+            self.frames[-1].data += data[4:]
+            return
+        width, height, left, top = struct.unpack(">IIII", data[4:20])
+        if left + width > self.width or top + height > self.height or not (width and height):
+            raise ValueError("a frame is not within the canvas")
+        if is_first and (width, height) != (self.width, self.height):
+            raise ValueError("the first frame does not fill the canvas")
+        self.frames.append(Frame(width, height, left, top, data[20:26]))
+
     def to_bytes(self) -> bytes:
         header = struct.pack(">IIBBBBB", self.width, self.height, self.depth, self.colour, 0, 0, self.interlaced)
         parts, number = [SIGNATURE, _chunk(b"IHDR", header)], 0
@@ -115,43 +129,42 @@ def select_chunks(content: bytes, max_pixels: int) -> PNG:
     """Return what belongs to the image. Without an acTL chunk it is a still image, and the chunks of frames go."""
     chunks = _read_chunks(content)
     _name, header = next(chunks)
-    width, height, depth, colour, compression, filtering, interlaced = struct.unpack(">IIBBBBB", header)
-    check_canvas(width, height, max_pixels)
-    if not (width and height) or depth not in DEPTHS[colour] or compression or filtering or interlaced > 1:
-        raise ValueError("unknown header")
-    png = PNG(width, height, depth, colour, interlaced)
+    png = _read_header(header, max_pixels)
     has_data, number, previous = False, 0, b""
     for name, data in chunks:
-        if name in MAX_LENGTHS and name not in png.chunks and len(data) <= MAX_LENGTHS[name] and not has_data:
-            png.chunks[name] = _trim_profile(data) if name == b"iCCP" else data
-        elif name == b"eXIf":
-            png.exif = png.exif or data
-        elif name == b"IDAT":
+        if name == b"IDAT":
             if has_data and previous != b"IDAT":
                 raise ValueError("IDAT chunks are not consecutive")
             if not png.frames:
-                png.frames.append(Frame(width, height))  # not part of the animation
+                png.frames.append(Frame(png.width, png.height))  # not part of the animation
             png.frames[0].data += data
             has_data = True
         elif name in {b"fcTL", b"fdAT"} and b"acTL" in png.chunks:
-            if int.from_bytes(data[:4], "big") != number:
-                raise ValueError("a chunk of the animation is missing")
+            png.add_to_animation(name, data, number, is_first=not has_data)
             number += 1
-            if name == b"fcTL":
-                png.frames.append(_read_control(png, data, is_first=not has_data))
-            else:
-                png.frames[-1].data += data[4:]
+        elif name == b"eXIf":
+            png.exif = png.exif or data
+        elif name not in png.chunks and len(data) <= MAX_LENGTHS.get(name, -1) and not has_data:
+            png.chunks[name] = _trim_profile(data) if name == b"iCCP" else data
         previous = name
     announced = int.from_bytes(png.chunks.get(b"acTL", b"")[:4], "big")
     if sum(bool(frame.control) for frame in png.frames) != announced or not has_data:
         raise ValueError("frames are missing")
-    if colour == INDEXED and len(png.chunks[b"PLTE"]) % 3:
+    if png.colour == INDEXED and len(png.chunks[b"PLTE"]) % 3:
         raise ValueError("the palette is damaged")
     return png
 
 
+def _read_header(data: bytes, max_pixels: int) -> PNG:
+    width, height, depth, colour, compression, filtering, interlaced = struct.unpack(">IIBBBBB", data)
+    check_canvas(width, height, max_pixels)
+    if not (width and height) or depth not in DEPTHS[colour] or compression or filtering or interlaced > 1:
+        raise ValueError("unknown header")
+    return PNG(width, height, depth, colour, interlaced)
+
+
 def _read_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the name and data of each chunk up to IEND. Like libpng, pass over optional chunks with a wrong checksum."""
+    """Yield the name and data of each chunk up to IEND, without optional chunks with a wrong checksum."""
     at, name = len(SIGNATURE), b""
     while name != b"IEND" and at + 12 <= len(content):
         length, name = struct.unpack_from(">I4s", content, at)
@@ -174,16 +187,6 @@ def _trim_profile(data: bytes) -> bytes:
     if not unpacker.eof:
         raise ValueError("the colour profile is damaged, or too large")
     return data[: len(data) - len(unpacker.unused_data)]
-
-
-def _read_control(png: PNG, data: bytes, *, is_first: bool) -> Frame:
-    """Return the frame of an fcTL chunk, which must be within the canvas. The first must fill it."""
-    width, height, left, top = struct.unpack(">IIII", data[4:20])
-    if left + width > png.width or top + height > png.height or not (width and height):
-        raise ValueError("a frame is not within the canvas")
-    if is_first and (width, height) != (png.width, png.height):
-        raise ValueError("the first frame does not fill the canvas")
-    return Frame(width, height, left, top, data[20:26])
 
 
 def _check_rows(png: PNG, frame: Frame) -> bytes:

@@ -5,11 +5,13 @@ import hashlib
 import io
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 from PIL import Image, ImageSequence
 
 from ossn_messaging.attachments.images.orientation import TRANSFORMS, check_canvas, read_orientation
 from ossn_messaging.attachments.images.surplus import trim
+from ossn_messaging.attachments.rules import Reason, Rejected
 
 Chunks = dict[bytes, bytes]
 """The data of chunks by their names."""
@@ -19,29 +21,49 @@ FRAME_CHUNKS = {b"ALPH", LOSSY, b"VP8L"}
 IMAGE_CHUNKS = FRAME_CHUNKS | {b"VP8X", b"ANIM", b"ICCP"}
 ALPHA_FLAG, METADATA_FLAGS = 0x10, 0x08 | 0x04
 FRAME_HEADER_SIZE = 16
-LOSSY_QUALITY, LOSSLESS_EFFORT, METHOD = 90, 20, 1
+LOSSY_QUALITY, LOSSLESS_EFFORT, METHOD = 90, 20, 2
 """Of the encoder. More effort takes seconds for a photograph, and saves little."""
 
 
 def sanitize(content: bytes, max_pixels: int) -> bytes:
     """Return a WebP with only the chunks of its image, its frames and its colour profile."""
     chunks, frames, exif = select_chunks(content)
+    canvas = _read_size(chunks)
+    check_canvas(*canvas, max_pixels)
     orientation = read_orientation(exif)
-    with Image.open(io.BytesIO(_file(chunks, frames)), formats=["WEBP"]) as image:
-        check_canvas(image.width, image.height, max_pixels)
-        if orientation in TRANSFORMS:
-            is_lossless = not any(LOSSY in each for each in (chunks, *(frame for _, frame in frames)))
-            return apply_orientation(image, orientation, is_lossless=is_lossless)
-        canvas = image.size
-        for number in range(len(frames) or 1):
-            image.seek(number)
-            image.load()
-    del image  # it takes much memory, and so do those that are decoded below
+    stripped = _file(chunks, frames)
+    if orientation in TRANSFORMS:
+        upright, options = apply_orientation(stripped, orientation)
+        is_lossless = not any(LOSSY in each for each in (chunks, *(frame for _, frame in frames)))
+        return _save(upright, is_lossless=is_lossless, **options)
+    _decode(stripped)
     _trim_frame(chunks, canvas)
     for header, frame in frames:
-        width, height = (int.from_bytes(header[at : at + 3], "little") + 1 for at in (6, 9))
-        _trim_frame(frame, (width, height))
+        _trim_frame(frame, _read_lengths(header, 6))
     return _file(chunks, frames)
+
+
+def _read_lengths(data: bytes, at: int) -> tuple[int, int]:
+    """Return the width and height that stand in three bytes each, less one."""
+    return int.from_bytes(data[at : at + 3], "little") + 1, int.from_bytes(data[at + 3 : at + 6], "little") + 1
+
+
+def _read_size(chunks: Chunks) -> tuple[int, int]:
+    """Return the width and height of the canvas. Pillow needs much memory to tell them."""
+    if b"VP8X" in chunks:
+        return _read_lengths(chunks[b"VP8X"], 4)
+    if LOSSY in chunks:
+        width, height = struct.unpack_from("<HH", chunks[LOSSY], 6)
+        return width & 0x3FFF, height & 0x3FFF
+    bits = int.from_bytes(chunks[b"VP8L"][1:5], "little")
+    return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+
+
+def _decode(content: bytes) -> None:
+    """Decode all frames."""
+    with Image.open(io.BytesIO(content), formats=["WEBP"]) as image:
+        for frame in ImageSequence.Iterator(image):
+            frame.load()
 
 
 def select_chunks(content: bytes) -> tuple[Chunks, list[tuple[bytes, Chunks]], bytes]:
@@ -120,25 +142,22 @@ def _trim_frame(chunks: Chunks, size: tuple[int, int]) -> None:
         chunks[name] = trim(data, is_enough)
 
 
-def apply_orientation(image: Image.Image, orientation: int, *, is_lossless: bool) -> bytes:
-    """Return the image upright, encoded once."""
-    frames, durations = [], []
-    for frame in ImageSequence.Iterator(image):
-        frames.append(frame.transpose(TRANSFORMS[orientation]))
-        durations.append(frame.info["duration"])
+def apply_orientation(content: bytes, orientation: int) -> tuple[list[Image.Image], dict[str, Any]]:
+    """Return the upright frames, and the options with which they are to be saved."""
+    with Image.open(io.BytesIO(content), formats=["WEBP"]) as image:
+        upright, durations = [], []
+        for frame in ImageSequence.Iterator(image):
+            upright.append(frame.transpose(TRANSFORMS[orientation]))
+            durations.append(frame.info["duration"])
+        options = {name: image.info.get(name) for name in ("loop", "background", "icc_profile")}
+        return upright, options | {"duration": durations}
+
+
+def _save(frames: list[Image.Image], *, is_lossless: bool, **options: Any) -> bytes:
     file = io.BytesIO()
-    frames[0].save(
-        file,
-        "WEBP",
-        save_all=True,
-        append_images=frames[1:],
-        duration=durations,
-        loop=image.info["loop"],
-        background=image.info["background"],
-        icc_profile=image.info.get("icc_profile"),
-        lossless=is_lossless,
-        exact=True,
-        quality=LOSSLESS_EFFORT if is_lossless else LOSSY_QUALITY,
-        method=METHOD,
-    )
+    options |= {"lossless": is_lossless, "quality": LOSSLESS_EFFORT if is_lossless else LOSSY_QUALITY}
+    try:
+        frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:], method=METHOD, exact=True, **options)
+    except ValueError as error:  # the encoder lacks memory, or the image does not fit its format
+        raise Rejected(Reason.TAKES_TOO_MUCH, "WebP encoder") from error
     return file.getvalue()
