@@ -1,71 +1,129 @@
-"""What a JPEG is built of, and which segments are the picture and nothing about its maker (ITU T.81, annex B)."""
+"""JPEG (ITU T.81, annex B)."""
 
+import io
 import re
-from typing import IO
+from typing import Any, cast
 
-from ossn_messaging.attachments.images.kept import BLOCK_SIZE, EXIF, Kept, read_exactly
+from PIL import Image, JpegImagePlugin
+
+from ossn_messaging.attachments.images.orientation import (
+    EXIF_PREFIX,
+    SWAPS_AXES,
+    TRANSFORMS,
+    check_canvas,
+    read_orientation,
+)
+from ossn_messaging.attachments.images.surplus import trim
+
+IMAGE_MARKERS = {*range(0xC0, 0xD0), 0xDB, 0xDD} - {0xC8}
+"""Sizes, tables and intervals (ITU T.81, table B.1)."""
+MARKERS_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
+START, END = b"\xff\xd8", b"\xff\xd9"
+START_OF_SCAN = 0xDA
+MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)
+MARKER_AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
+SAMPLING_4_4_4, SAMPLING_4_2_2 = 0, 1
+"""As Pillow numbers them. It writes 4:2:2 only with the axes as they are."""
 
 
-def keep(file: IO[bytes]) -> Kept:
-    """Keep a JPEG, the first where there are more, without the segments that hold metadata (ITU T.81, annex B)."""
-    kept = Kept()
-    kept.count_frame()
-    kept.add(0, 2)
-    at, marker = 2, 0
-    while marker != 0xD9:
-        kept.count_piece()
-        prefix, marker = read_exactly(file, at, 2)
-        if prefix != 0xFF:
-            raise ValueError("no marker where one must stand")
-        if marker == 0xFF:  # a byte of filling
-            at += 1
+def sanitize(content: bytes, max_pixels: int) -> bytes:
+    """Return the first image of a JPEG without metadata."""
+    head, scans, exif, end = select_segments(content)
+    orientation = read_orientation(exif)
+    with _open(head + b"".join(scans) + end) as image:
+        check_canvas(image.width, image.height, max_pixels)
+        if orientation in TRANSFORMS:
+            return apply_orientation(image, orientation)
+        _decode(image)
+    if len(scans) == 1:
+        scans = [trim(scans[0], lambda scan: _is_complete(head + scan))]
+    return head + b"".join(scans) + END
+
+
+def _open(content: bytes) -> JpegImagePlugin.JpegImageFile:
+    return cast("JpegImagePlugin.JpegImageFile", Image.open(io.BytesIO(content), formats=["JPEG"]))
+
+
+def _decode(image: Image.Image) -> None:
+    """Decode all data, but keep only an eighth of the width and height, which takes less memory and time."""
+    image.draft(None, (1, 1))
+    image.load()
+
+
+def _is_complete(content: bytes) -> bool:
+    """Return whether a JPEG of one scan, without its end, has all blocks."""
+    try:
+        with _open(content) as image:
+            _decode(image)
+    except OSError:
+        return False
+    return True
+
+
+def select_segments(content: bytes) -> tuple[bytes, list[bytes], bytes, bytes]:
+    """Return the segments before the first scan, each scan with what follows it, the EXIF, and the end if there is one.
+
+    Like libjpeg, pass over bytes that stand where a marker is expected.
+    """
+    parts, exif, at = [bytearray(START)], b"", 2
+    while found := MARKER.search(content, at):
+        if found[0] == END:
+            break
+        marker, at = found[1][0], found.end()
+        if marker in MARKERS_WITHOUT_LENGTH:
             continue
-        end = at + 2
-        if marker != 0xD9:
-            end += int.from_bytes(read_exactly(file, end, 2), "big")
-        if marker == 0xDA:
-            kept.count_scan()
-            end = _end_of_scan(file, end)
-        _keep_segment(file, marker, at, end, kept)
+        end = at + max(2, int.from_bytes(content[at : at + 2], "big"))
+        data = content[at + 2 : end]
+        if marker == START_OF_SCAN:
+            next_marker = MARKER_AFTER_SCAN.search(content, end)
+            end = next_marker.start() if next_marker else len(content)
+            parts.append(bytearray(found[0] + content[at:end]))
+        elif marker == 0xE1 and data.startswith(EXIF_PREFIX):
+            exif = exif or data
+        else:
+            parts[-1] += _select_segment(marker, data)
         at = end
-    return kept
+    head, *scans = map(bytes, parts)
+    return head, scans, exif, found[0] if found else b""
 
 
-PICTURE = {*range(0xC0, 0xD0), 0xD9, 0xDA, 0xDB, 0xDD} - {0xC8}
-"""The markers of tables, sizes and scans (ITU T.81, table B.1)."""
-PASSED_OVER = {0xDC, 0xFE}
-"""The number of lines, which decoders pass over, and comments."""
-PROFILE = b"ICC_PROFILE\0"
+def _select_segment(marker: int, data: bytes) -> bytes:
+    """Return what belongs to the image of a segment."""
+    if marker == 0xE0 and data.startswith(b"JFIF\0") and len(data) >= 14:
+        data = data[:12] + b"\0\0"  # without the thumbnail
+    elif marker == 0xEE and data.startswith(b"Adobe") and len(data) >= 12:
+        data = data[:12]
+    elif marker not in IMAGE_MARKERS and not (marker == 0xE2 and data.startswith(b"ICC_PROFILE\0")):
+        return b""
+    return bytes([0xFF, marker]) + (len(data) + 2).to_bytes(2, "big") + data
 
 
-def _keep_segment(file: IO[bytes], marker: int, at: int, end: int, kept: Kept) -> None:
-    """Keep what is the picture's of a segment, or of a scan, from ``at`` up to ``end``."""
-    # One that is shorter is none of those below. Made longer, it would swallow the beginning of what follows, and
-    # decoders would find other segments, and more scans, than are counted here.
-    beginning = read_exactly(file, at + 4, 12) if end - at >= 16 else b""
-    if marker in PICTURE or (marker == 0xE2 and beginning == PROFILE):
-        kept.add(at, end)
-    elif marker == 0xE0 and beginning.startswith(b"JFIF\0"):
-        kept.put(b"\xff\xe0\x00\x10" + beginning + b"\0\0")  # without its thumbnail
-    elif marker == 0xEE and beginning.startswith(b"Adobe"):
-        kept.put(b"\xff\xee\x00\x0e" + beginning)
-    elif marker == 0xE1 and beginning.startswith(EXIF):
-        kept.note_exif(file, at + 4, end)
-    elif not (0xE0 <= marker <= 0xEF or marker in PASSED_OVER):
-        raise ValueError("a marker that has no place here")
+def apply_orientation(image: JpegImagePlugin.JpegImageFile, orientation: int) -> bytes:
+    """Return the image upright, encoded with its own tables, which loses least."""
+    swaps = orientation in SWAPS_AXES
+    tables = [table for _number, table in sorted(image.quantization.items())]
+    if image.mode == "CMYK":
+        tables = tables[:1]  # the image may be coded as YCCK, but Pillow writes CMYK
+    if swaps:
+        tables = [[table[at % 8 * 8 + at // 8] for at in range(64)] for table in tables]
+    sampling = JpegImagePlugin.get_sampling(image)
+    if sampling < 0 or (swaps and sampling == SAMPLING_4_2_2):
+        sampling = SAMPLING_4_4_4
+    options: dict[str, Any] = {
+        "qtables": tables,
+        "subsampling": sampling,
+        "icc_profile": image.info.get("icc_profile"),
+        "dpi": image.info.get("dpi", (0, 0))[:: -1 if swaps else 1],
+    }
+    progressive = "progressive" in image.info
+    upright = image.transpose(TRANSFORMS[orientation])
+    try:
+        return _save(upright, progressive=progressive, **options)
+    except OSError:  # an image that hardly compresses exceeds Pillow's buffer, unless it is written row by row
+        return _save(upright, **options)
 
 
-MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7]", re.DOTALL)
-"""What ends a scan: any marker but those of its restarts."""
-
-
-def _end_of_scan(file: IO[bytes], at: int) -> int:
-    while True:
-        file.seek(at)
-        block = file.read(BLOCK_SIZE)
-        found = MARKER.search(block)
-        if found:
-            return at + found.start()
-        if len(block) < 2:
-            raise ValueError("the file ends too early")
-        at += len(block) - 1  # which may be the first byte of a marker
+def _save(image: Image.Image, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", **options)
+    return file.getvalue()
