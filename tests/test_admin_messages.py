@@ -195,7 +195,7 @@ def test_filters_go_together(api: API, moderator: Client) -> None:
 def test_where_no_index_helps_a_page_ends_when_enough_was_looked_at(
     sent: list[int], moderator: Client, monkeypatch: pytest.MonkeyPatch, pages_of_three: None
 ) -> None:
-    monkeypatch.setattr("ossn_messaging.admin.lists.REACH", 2)
+    monkeypatch.setattr("ossn_messaging.admin.lists.SCAN_LIMIT", 2)
     assert pages(moderator, "state=viewed", "Older") == [[], [], [], []]
     assert pages(moderator, "state=unviewed", "Older") == [sent[:2], sent[2:4], sent[4:6], sent[6:]]
     assert "Not all messages have been looked at yet." in page(moderator, f"{LIST}?state=viewed")

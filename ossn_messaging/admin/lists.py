@@ -13,7 +13,7 @@ from ossn_messaging.admin.filters import Ids, MessageFilter, TimeFilter
 from ossn_messaging.models import Message
 from ossn_messaging.users import as_number
 
-REACH = 1000
+SCAN_LIMIT = 1000
 """How many messages are looked at for one page, where filters ask for what no index knows."""
 USERS = 20
 """How many users are named, where several have names that begin as it was searched for."""
@@ -45,11 +45,11 @@ class MessageList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         before, after = (as_number(request.GET.get(name, "")) for name in ("before", "after"))
         size, (sources, is_exact) = self.list_per_page, self._sources()
-        reach = size if is_exact else REACH
-        ids = nearest(sources, reach + 1, before, after)
-        rows = self.queryset.filter(pk__in=ids[:reach]).order_by("-pk" if after is None else "pk")
+        limit = size if is_exact else SCAN_LIMIT
+        ids = nearest(sources, limit + 1, before, after)
+        rows = self.queryset.filter(pk__in=ids[:limit]).order_by("-pk" if after is None else "pk")
         found = list(rows[: size + 1])
-        edge = found[size - 1].pk if len(found) > size else ids[reach - 1] if len(ids) > reach else None
+        edge = found[size - 1].pk if len(found) > size else ids[limit - 1] if len(ids) > limit else None
         self.is_cut = edge is not None and len(found) < size
         found = found[:size]
         older, newer = edge, None if before is None else before - 1

@@ -21,13 +21,13 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop, ngettext
 
+from ossn_messaging.admin.conversation_view import conversation_context, conversation_url
 from ossn_messaging.admin.filters import AttachmentFilter, KeyFilter, StateFilter, TimeFilter
 from ossn_messaging.admin.history import TranslatedHistory
 from ossn_messaging.admin.lists import MessageList
-from ossn_messaging.admin.threads import thread, thread_url
 from ossn_messaging.models import Attachment, Conversation, Message
 
-START = 80
+PREVIEW_LENGTH = 80
 """How much of a text the list shows, in characters."""
 SMALL = 1024 * 1024
 """In bytes, the largest picture that the list shows."""
@@ -91,14 +91,14 @@ class MessageAdmin(TranslatedHistory):
             .defer("text")
         )
         if self.has_read_permission(request):
-            queryset = queryset.annotate(beginning=Left("text", START + 1))
+            queryset = queryset.annotate(text_start=Left("text", PREVIEW_LENGTH + 1))
         return queryset
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[MessageList]:
         return MessageList
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        content = ["start", "file"] if self.has_read_permission(request) else ["length", "size"]
+        content = ["preview", "file"] if self.has_read_permission(request) else ["length", "size"]
         return ["id", "sender", "recipient", *content, "created_at", "viewed", "deleted", "api_key", "conversation"]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -106,8 +106,8 @@ class MessageAdmin(TranslatedHistory):
         return ["sender", "recipient", *content, "created_at", "viewed", "deleted", "api_key"]
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.thread_view)
-        name = "ossn_messaging_message_thread"
+        view = self.admin_site.admin_view(self.conversation_view)
+        name = "ossn_messaging_message_conversation"
         return [path("conversation/<int:user_id>/<int:other_id>/", view, name=name), *super().get_urls()]
 
     def render_change_form(  # noqa: PLR0913, PLR0917, as Django has it
@@ -122,15 +122,17 @@ class MessageAdmin(TranslatedHistory):
         context |= {
             "show_delete": False,
             "may_moderate": self.has_moderate_permission(request),
-            "thread_url": obj and thread_url(obj),
+            "conversation_url": obj and conversation_url(obj),
         }
         return super().render_change_form(request, context, add, change, form_url, obj)
 
-    def thread_view(self, request: HttpRequest, user_id: int, other_id: int) -> HttpResponse:
+    def conversation_view(self, request: HttpRequest, user_id: int, other_id: int) -> HttpResponse:
         """Show the messages between two users, newest at the bottom. ``?before=`` and ``?after=`` are positions."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return self._page(request, "thread", thread(request, self._read_in_full(request), user_id, other_id))
+        return self._page(
+            request, "conversation", conversation_context(request, self._read_in_full(request), user_id, other_id)
+        )
 
     def _read_in_full(self, request: HttpRequest) -> QuerySet[Message]:
         rows = self.get_queryset(request)
@@ -147,8 +149,8 @@ class MessageAdmin(TranslatedHistory):
         return TemplateResponse(request, f"admin/ossn_messaging/message/{name}.html", context)
 
     @admin.display(description=_("text"))
-    def start(self, message: Message) -> SafeString:
-        return isolated(Truncator(message.beginning).chars(START))  # type: ignore[attr-defined]
+    def preview(self, message: Message) -> SafeString:
+        return isolated(Truncator(message.text_start).chars(PREVIEW_LENGTH))  # type: ignore[attr-defined]
 
     @admin.display(description=_("text"))
     def whole_text(self, message: Message) -> SafeString:
@@ -193,7 +195,7 @@ class MessageAdmin(TranslatedHistory):
 
     @admin.display(description=_("conversation"))
     def conversation(self, message: Message) -> SafeString:
-        return format_html('<a href="{}">{}</a>', thread_url(message), _("Conversation"))
+        return format_html('<a href="{}">{}</a>', conversation_url(message), _("Conversation"))
 
     @admin.action(description=_("Delete the selected messages for both sides"), permissions=["moderate"])
     def delete_for_both(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:

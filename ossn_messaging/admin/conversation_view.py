@@ -18,13 +18,13 @@ AFTER = 25
 """How many messages after the one that it was asked for a page shows at the most."""
 
 
-def thread_url(message: Message) -> str:
+def conversation_url(message: Message) -> str:
     """Return the URL of the page of its conversation on which a message is."""
-    url = reverse("admin:ossn_messaging_message_thread", args=[message.sender_id, message.recipient_id])
+    url = reverse("admin:ossn_messaging_message_conversation", args=[message.sender_id, message.recipient_id])
     return f"{url}?before={message.position + AFTER + 1}#message-{message.pk}"
 
 
-def thread(request: HttpRequest, rows: QuerySet[Message], user_id: int, other_id: int) -> dict[str, Any]:
+def conversation_context(request: HttpRequest, rows: QuerySet[Message], user_id: int, other_id: int) -> dict[str, Any]:
     """Return what the page shows, ``rows`` being all messages; raises ``Http404`` where there is no such user."""
     found = get_user_model()._default_manager.filter(Q(pk=user_id) | Q(pk=other_id))
     users = {user.pk: user for user in found}
@@ -40,7 +40,7 @@ def thread(request: HttpRequest, rows: QuerySet[Message], user_id: int, other_id
         "title": _("%(user)s and %(other)s") % {"user": users[user_id], "other": users[other_id]},
         "original": _("Conversation"),
         "user_id": user_id,
-        "thread": messages,
+        "conversation": messages,
         "older": messages[0].position if messages and (is_full or is_forward) else None,
         "newer": messages[-1].position if messages and messages[-1].position < newest else None,
     }
