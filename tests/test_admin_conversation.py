@@ -118,3 +118,11 @@ def test_who_may_not_view_messages_sees_no_conversation(api: API) -> None:
     for permission in ("view_apikey", "read_message"):
         response = staff(permission, permission).get(f"/admin/ossn_messaging/{path(api.sender, api.recipient)}")
         assert response.status_code == 403
+
+
+def test_who_may_not_view_users_is_told_no_names_by_their_ids(api: API, stranger: User) -> None:
+    Message.objects.filter(pk=api.ok()["id"]).delete_for_both()
+    for permission, status in (("read_message", 404), ("view_user", 200)):
+        clerk = staff(permission, "view_message", permission)
+        assert clerk.get(f"/admin/ossn_messaging/{path(api.sender, stranger)}").status_code == status
+        assert "arsalanshah" in page(clerk, path(api.sender, api.recipient))
