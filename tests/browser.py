@@ -40,7 +40,7 @@ class Site:
     def keys(self) -> str:
         return f"{self.url}/admin/ossn_messaging/apikey/"
 
-    def thread(self, one: str, other: str) -> str:
+    def conversation(self, one: str, other: str) -> str:
         return f"{self.messages}conversation/{self.people[one]}/{self.people[other]}/"
 
 

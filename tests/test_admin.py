@@ -1,16 +1,21 @@
 """The admin of API keys, and who gets into the admin at all."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from pytest_django import Settings
 from zeal import zeal_ignore
 
+from ossn_messaging.admin.keys import APIKeyAdmin
 from ossn_messaging.models import APIKey
 from tests.conftest import API, files_in, page, staff, upload
 
@@ -165,3 +170,82 @@ def test_the_history_of_what_is_not_there(moderator: Client) -> None:
     """As elsewhere in the admin, it leads to its first page."""
     response = moderator.get("/admin/ossn_messaging/message/999999999/history/")
     assert (response.status_code, response["Location"]) == (302, "/admin/")
+
+
+def test_a_digest_can_be_guessed_by_no_lookup(api: API) -> None:
+    """Django takes lookups on any field of the model, and of those it points to, from the URL."""
+    digest, auditor = APIKey.objects.get().digest, staff("auditor", "view_apikey")
+    for query in (
+        *(f"digest__startswith={value}" for value in (digest[:1], "x")),
+        *(f"{name}={digest}" for name in ("digest", "digest__in", "digest__regex", "pk__gt", "is_restricted")),
+        *("users__password__startswith=md5", "messages__text__startswith=x", "name__startswith=x", "_to_field=digest"),
+        *("revoked_at__isnull=True", "expires_at__gte=2000-01-01", "nothing=x"),
+    ):
+        assert auditor.get(f"/admin/ossn_messaging/apikey/?{query}").status_code == 400, query
+    for query in ("o=digest", "_facets=True", "e=1", "_popup=1", "_to_field=id", "o=7.-6"):
+        assert digest not in page(auditor, f"apikey/?{query}")
+    assert "0 API keys" in page(auditor, "apikey/", q=digest)
+
+
+def test_the_admin_of_a_site_may_filter_by_fields(rf: RequestFactory) -> None:
+    class SiteAdmin(APIKeyAdmin):
+        list_filter = ("name", ("users", admin.RelatedFieldListFilter))  # type: ignore[assignment]
+
+    def allows(lookup: str) -> bool:
+        return SiteAdmin(APIKey, admin.site).lookup_allowed(lookup, "x", rf.get("/"))
+
+    assert allows("name")
+    assert allows("name__startswith")
+    assert allows("users__id__exact")
+    assert not allows("users__password")
+    assert not allows("names")
+    assert not allows("state")
+
+
+def test_keys_are_found_by_their_state_and_their_last_use(api: API, moderator: Client) -> None:
+    now, made = timezone.now(), {}
+    for name, changes in {
+        "of today": {"last_used_at": now, "expires_at": now + timedelta(days=1)},
+        "of last month": {"last_used_at": now - timedelta(days=30), "expires_at": now},
+        "ended": {"revoked_at": now, "expires_at": now - timedelta(days=1)},
+        "unused": {},
+    }.items():
+        made[name] = APIKey.objects.create_key(name)[0]
+        APIKey.objects.filter(pk=made[name].pk).update(**changes)
+    for query, names in {
+        "state=active": ["of today", "unused"],
+        "state=expired": ["of last month"],
+        "state=revoked": ["ended"],
+        "used=week": ["of today"],
+        "used=before": ["of last month"],
+        "used=never": ["ended", "unused"],
+        "state=active&used=never&_facets=True": ["unused"],
+    }.items():
+        text = page(moderator, f"apikey/?{query}")
+        assert [name for name in made if f">{name}</a>" in text] == names, query
+    assert "Expired (1)" in page(moderator, "apikey/?_facets=True")
+    for query in ("state=x", "used=x"):
+        assert moderator.get(f"/admin/ossn_messaging/apikey/?{query}")["Location"].endswith("?e=1")
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "time"), [("America/New_York", "9999-12-31", "23:59"), ("Asia/Tokyo", "0001-01-01", "00:00")]
+)
+def test_a_time_that_not_every_zone_can_show_is_refused(
+    api: API, moderator: Client, settings: Settings, zone: str, day: str, time: str
+) -> None:
+    settings.TIME_ZONE = zone
+    data = {"name": "for ever", "scopes": ["read"], "expires_at_0": day, "expires_at_1": time}
+    for path in ("add", f"{APIKey.objects.get().pk}/change"):
+        assert "Enter a valid date." in moderator.post(f"/admin/ossn_messaging/apikey/{path}/", data).content.decode()
+    assert not APIKey.objects.filter(name="for ever").exists()
+
+
+def test_who_may_not_view_users_is_not_told_whom_a_key_may_act_as(api: API) -> None:
+    api_key = APIKey.objects.get()
+    api_key.restrict_to([api.sender])
+    for permission, is_named in (("view_message", False), ("change_apikey", False), ("view_user", True)):
+        clerk = staff(permission, "view_apikey", permission)
+        text = page(clerk, f"apikey/{api_key.pk}/change/")
+        assert ("arsalanshah" in text) == is_named
+        assert "1 user" in text

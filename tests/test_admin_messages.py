@@ -88,7 +88,7 @@ def test_a_large_picture_is_shown_on_the_page_of_its_message_alone(
 def test_each_page_of_the_list_costs_the_same(
     sent: list[int], moderator: Client, pages_of_three: None, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    clerk = staff("clerk", "view_message", "read_message")
+    clerk = staff("clerk", "view_message", "read_message", "view_apikey", "view_user")
     for query in (
         *("", f"before={sent[3]}", f"after={sent[3]}", "q=arsalanshah", "q=arsalan", "q=nobody", f"q={sent[0]}"),
         *(f"{name}" for name in ("attachment=yes", "attachment=no", "state=one", "state=unviewed", "sent=today")),
@@ -195,7 +195,7 @@ def test_filters_go_together(api: API, moderator: Client) -> None:
 def test_where_no_index_helps_a_page_ends_when_enough_was_looked_at(
     sent: list[int], moderator: Client, monkeypatch: pytest.MonkeyPatch, pages_of_three: None
 ) -> None:
-    monkeypatch.setattr("ossn_messaging.admin.lists.REACH", 2)
+    monkeypatch.setattr("ossn_messaging.admin.lists.SCAN_LIMIT", 2)
     assert pages(moderator, "state=viewed", "Older") == [[], [], [], []]
     assert pages(moderator, "state=unviewed", "Older") == [sent[:2], sent[2:4], sent[4:6], sent[6:]]
     assert "Not all messages have been looked at yet." in page(moderator, f"{LIST}?state=viewed")
@@ -248,8 +248,43 @@ def test_a_text_can_be_guessed_by_no_lookup(api: API) -> None:
     """Django takes lookups on any field of the model from the URL."""
     api.ok(message="the secret")
     clerk = staff("clerk", "view_message")
-    for query in ("text__startswith=the", "text__startswith=x", "o=4"):
+    for lookup in ("text__startswith", "sender__password__startswith", "api_key__digest__startswith", "key", "id"):
+        for value in ("the", "x"):
+            assert clerk.get(f"/admin/ossn_messaging/message/?{lookup}={value}").status_code == 400, lookup
+    for query in ("o=4", "_facets=True"):
         assert len(listed(clerk, query)) == 1
+
+
+def test_staff_who_may_not_view_keys_see_a_number_and_no_name(api: API) -> None:
+    number = api.ok()["id"]
+    api_key = APIKey.objects.get()
+    for permission, is_named in (("read_message", False), ("view_apikey", True), ("change_apikey", True)):
+        clerk = staff(permission, "view_message", permission)
+        for path in (LIST, f"message/{number}/change/"):
+            assert (api_key.name in page(clerk, path)) == is_named
+        assert f'field-key_id">{api_key.pk}<' in page(clerk, LIST) or is_named
+        assert (f"?key={api_key.pk}" in page(clerk, LIST)) == is_named
+        response = clerk.get("/admin/ossn_messaging/message/", {"key": api_key.pk})
+        assert response.status_code == (200 if is_named else 400)
+
+
+def test_staff_who_may_not_view_users_find_them_by_their_whole_names(api: API, sent: list[int]) -> None:
+    User.objects.create_user("arsalan")
+    User.objects.create_user("arsalanshah2")
+    for permission, is_named in (("read_message", False), ("view_user", True)):
+        clerk = staff(permission, "view_message", permission)
+        assert ("arsalanshah2" in page(clerk, LIST, q="arsalans")) == is_named
+        assert bool(listed(clerk, "q=testus")) == is_named
+        assert ("or its beginning" in page(clerk, LIST)) == is_named
+        assert listed(clerk, "q=testuser") == sent
+        assert listed(clerk, f"q={sent[3]}") == [sent[3]]
+
+
+def test_a_form_completes_a_message_by_its_id(sent: list[int], moderator: Client) -> None:
+    source = {"app_label": "ossn_messaging", "model_name": "attachment", "field_name": "message"}
+    for term, found in ((f"{sent[2]}", [f"{sent[2]}"]), ("number", []), ("", [])):
+        answer = moderator.get("/admin/autocomplete/", source | {"term": term}).json()
+        assert [result["id"] for result in answer["results"]] == found
 
 
 def test_who_may_not_read_sees_that_there_is_a_message_and_no_more(api: API, moderator: Client) -> None:
@@ -282,7 +317,7 @@ def test_who_deletes_a_user_is_not_shown_what_they_sent(api: API) -> None:
 def test_who_may_read_sees_all_on_the_page_of_a_message(api: API) -> None:
     payload = api.ok(message="the <b>secret</b>\nis long" + "." * 100, attachment=upload("photo.png"))
     Conversation.objects.between(api.recipient, api.sender).mark_read()
-    text = page(staff("clerk", "view_message", "read_message"), f"message/{payload['id']}/change/")
+    text = page(staff("clerk", "view_message", "read_message", "view_apikey"), f"message/{payload['id']}/change/")
     assert "the &lt;b&gt;secret&lt;/b&gt;<br>is long" + "." * 100 in text
     assert 'alt="photo.png"' in text
     assert 'alt="True"' in text

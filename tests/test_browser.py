@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from ossn_messaging.admin.threads import SIZE
+from ossn_messaging.admin.conversation_view import SIZE
 from tests.browser import Site, chromium, live_site, log_in, send_from_swagger, window
 from tests.conversation import LONG
 from tests.files import PDF, SAMPLES
@@ -107,7 +107,7 @@ def test_a_file_is_not_for_strangers(site: Site, browser: Browser, david: App, b
         answer = clerk.goto(bare(sent))
         assert answer is not None
         assert answer.status == 404
-        for path in (site.messages, f"{site.messages}{sent['id']}/change/", site.thread("david", "ben")):
+        for path in (site.messages, f"{site.messages}{sent['id']}/change/", site.conversation("david", "ben")):
             clerk.goto(path)
             expect(clerk.get_by_text("13 characters").first).to_be_visible()
             expect(clerk.get_by_text(re.compile(rf"{len(SAMPLES['photo.png'])}\sbytes")).first).to_be_visible()
@@ -128,7 +128,7 @@ def test_a_message_is_moderated_away(site: Site, admin: Page, david: App, ben: A
     admin.get_by_role("button", name="Delete for both sides").click()
     admin.get_by_role("button", name="Yes, delete").click()
     expect(admin.get_by_text("It is deleted.")).to_be_visible()
-    admin.goto(site.thread("david", "ben"))
+    admin.goto(site.conversation("david", "ben"))
     expect(admin.locator(f"#message-{sent['id']}")).to_contain_text("deleted for both")
     expect(admin.get_by_text("an insult")).to_have_count(0)
     for one, other in ((david, ben), (ben, david)):
@@ -195,8 +195,8 @@ def test_everyone_can_use_the_admin(
         look(".ossn-delete")
         page.get_by_role("button", name="Delete for both sides").click()
         look("[name=confirmed]")
-        page.goto(site.thread("anna", "ben"))
-        look(".ossn-thread .ossn-picture")
+        page.goto(site.conversation("anna", "ben"))
+        look(".ossn-conversation .ossn-picture")
         page.goto(f"{site.keys}add/")
         look("#id_name")
         make_key(page, site, "another")
@@ -221,10 +221,10 @@ def test_texts_run_in_their_own_direction(site: Site, browser: Browser, login: A
     with window(browser, storage_state=login, locale="ar") as page:
         page.goto(f"{site.messages}?q=carla")
         row = page.locator("#result_list tr").filter(has_text="on Saturday?")
-        assert_ends_at_the_right(row.locator(".field-start"))
+        assert_ends_at_the_right(row.locator(".field-preview"))
         row.locator(".field-id a").click()
         assert_ends_at_the_right(page.locator(".readonly").filter(has_text="on Saturday?"))
-        page.goto(site.thread("anna", "carla"))
+        page.goto(site.conversation("anna", "carla"))
         assert_ends_at_the_right(page.locator(".ossn-text").filter(has_text="on Saturday?"))
 
 
@@ -253,10 +253,10 @@ def test_the_admin_is_used_by_keyboard(site: Site, admin: Page, david: App, ben:
     press(admin, admin.get_by_role("button", name="Yes, delete"))
     expect(admin.get_by_text("It is deleted.")).to_be_visible()
     assert "a rude word" not in texts(ben.page(david))
-    admin.goto(site.thread("carla", "david"))
-    expect(admin.locator(".ossn-thread > li")).to_have_count(SIZE)
+    admin.goto(site.conversation("carla", "david"))
+    expect(admin.locator(".ossn-conversation > li")).to_have_count(SIZE)
     press(admin, admin.get_by_role("link", name="Older"))
-    expect(admin.locator(".ossn-thread > li")).to_have_count(LONG - SIZE)
+    expect(admin.locator(".ossn-conversation > li")).to_have_count(LONG - SIZE)
 
 
 def press(page: Page, target: Locator) -> None:
@@ -296,7 +296,7 @@ def test_the_pictures_of_the_readme_can_be_made(
     timetable = tmp_path / "timetable.pdf"
     timetable.write_bytes(PDF)
     with window(browser, storage_state=login, viewport={"width": 1200, "height": 900}) as page:
-        page.goto(site.thread("anna", "ben"))
+        page.goto(site.conversation("anna", "ben"))
         page.locator("#toggle-nav-sidebar").click()
         wait_for_picture(page.get_by_role("img", name="lake.jpg"))
         page.locator("#header").scroll_into_view_if_needed()

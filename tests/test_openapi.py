@@ -84,6 +84,25 @@ def test_it_follows_the_settings(settings: Settings) -> None:
     assert body["attachment"] == {"type": "string", "format": "binary", "description": "one file: jpg, pdf"}
 
 
+@pytest.mark.parametrize("message_format", ["html", "text"])
+def test_it_tells_html_from_plain_text(api: API, settings: Settings, message_format: str) -> None:
+    settings.OSSN_MESSAGING = {"MESSAGE_FORMAT": message_format}
+    name = "<i>&amp;"
+    User.objects.update(first_name=name, last_name="")
+    sent = api.ok(message=name, attachment=upload(f"{name}.pdf", PDF))
+    values = {
+        "message": sent["message"],
+        "attachment_name": sent["attachment_name"].removesuffix(".pdf"),
+        "fullname": sent["message_from"]["fullname"],
+    }
+    schemas = generated()["components"]["schemas"]
+    properties = schemas["OssnSent"]["properties"] | schemas["OssnUser"]["properties"]
+    for key, value in values.items():
+        told = properties[key]["description"]
+        assert value == ("&lt;i&gt;&amp;amp;" if told.startswith("HTML") else name), key
+        assert told.startswith("HTML") == (key == "message" and message_format == "html")
+
+
 def test_under_a_prefix() -> None:
     schema = generated([path("community/", include("ossn_messaging.urls"))])
     assert "/community/api/v2.0/message/send" in schema["paths"]

@@ -1,4 +1,4 @@
-"""The filters of the list of messages."""
+"""The filters of the lists. Each takes a value that it offers, and no other."""
 
 import calendar
 from collections.abc import Iterator
@@ -34,21 +34,25 @@ class Choice(NamedTuple):
     """Finds the same by an index, where there is one."""
 
 
-class MessageFilter(SimpleListFilter):
-    """Base of the filters by what a message is. Some find it by an index; others are asked of one message at a time."""
+class ChoiceFilter(SimpleListFilter):
+    """Base of the filters by a condition."""
 
     offers: dict[str, Choice] = {}
 
     def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, Any]]:
         return [(value, choice.label) for value, choice in self.offers.items()]
 
-    def queryset(self, request: Any, queryset: QuerySet[Message]) -> QuerySet[Message]:
+    def queryset(self, request: Any, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
         if value is None:
             return queryset
         if value not in self.offers:
             raise IncorrectLookupParameters
         return queryset.filter(self.offers[value].condition)
+
+
+class MessageFilter(ChoiceFilter):
+    """Base of the filters by what a message is. Some find it by an index; others are asked of one message at a time."""
 
     def ids(self) -> Ids | None:
         """Return the ids of all that it lets through, ``None`` where no index holds them."""
@@ -146,6 +150,35 @@ class TimeFilter(SimpleListFilter):
         year, month, day = (*map(int, value.split("-")), 0, 0)[:3]
         first = date(year, month or 1, day or 1)
         return first, first + timedelta(days=1) if day else date(year + (month in (0, 12)), month % 12 + 1, 1)
+
+
+class KeyStateFilter(ChoiceFilter):
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, Any]]:
+        now = timezone.now()
+        is_revoked, is_expired = Q(revoked_at__isnull=False), Q(expires_at__isnull=False, expires_at__lte=now)
+        self.offers = {
+            "active": Choice(_("Active"), ~is_revoked & ~is_expired),
+            "expired": Choice(_("Expired"), ~is_revoked & is_expired),
+            "revoked": Choice(_("Revoked"), is_revoked),
+        }
+        return super().lookups(request, model_admin)
+
+
+class KeyUseFilter(ChoiceFilter):
+    title = _("last used at")
+    parameter_name = "used"
+
+    def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, Any]]:
+        week_ago = timezone.now() - timedelta(days=7)
+        self.offers = {
+            "week": Choice(_("Past 7 days"), Q(last_used_at__gte=week_ago)),
+            "before": Choice(_("More than 7 days ago"), Q(last_used_at__lt=week_ago)),
+            "never": Choice(_("Never"), Q(last_used_at__isnull=True)),
+        }
+        return super().lookups(request, model_admin)
 
 
 def _today() -> date:

@@ -1,8 +1,10 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -10,10 +12,26 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop, ngettext
 from django.views.decorators.debug import sensitive_variables
 
-from ossn_messaging.admin.history import TranslatedHistory
+from ossn_messaging.admin.base import MessagingAdmin, may_view
+from ossn_messaging.admin.filters import KeyStateFilter, KeyUseFilter
 from ossn_messaging.keys import SCOPES, APIKeyQuerySet, all_scopes
 from ossn_messaging.models import APIKey
 from ossn_messaging.redaction import use_redacting_reporter
+from ossn_messaging.users import as_number
+
+EXPIRY_YEARS = range(1970, 9000)
+"""Every time zone can show a time in these years; a time in the year 1 or 9999 may overflow."""
+
+
+class UsersField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
+    def clean(self, value: Any) -> Any:
+        """Refuse what is no ID before the database sees it: SQLite fails on a number of more than 64 bits."""
+        for user_id in value or ():
+            if as_number(user_id) is None:
+                raise ValidationError(
+                    self.error_messages["invalid_pk_value"], code="invalid_pk_value", params={"pk": user_id}
+                )
+        return super().clean(value)
 
 
 class APIKeyForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -33,6 +51,12 @@ class APIKeyForm(forms.ModelForm):  # type: ignore[type-arg]
             for part, name in zip(parts, (_("Date of expiry"), _("Time of expiry")), strict=True):
                 part.attrs["aria-label"] = name
 
+    def clean_expires_at(self) -> datetime | None:
+        expires_at: datetime | None = self.cleaned_data["expires_at"]
+        if expires_at and expires_at.year not in EXPIRY_YEARS:
+            raise ValidationError(self.fields["expires_at"].error_messages["invalid_date"], code="invalid_date")
+        return expires_at
+
 
 class RotationForm(forms.Form):
     days = forms.IntegerField(
@@ -45,27 +69,41 @@ class RotationForm(forms.Form):
 
 
 @admin.register(APIKey)
-class APIKeyAdmin(TranslatedHistory):
+class APIKeyAdmin(MessagingAdmin):
     form = APIKeyForm
-    list_display = ("name", "what", "whom", "created_at", "expires_at", "revoked_at", "last_used_at")
-    list_filter = ("revoked_at", "expires_at", "last_used_at")
+    list_display = ("name", "scope_list", "acts_as", "created_at", "expires_at", "revoked_at", "last_used_at")
+    list_filter = (KeyStateFilter, KeyUseFilter)
     search_fields = ("name",)
-    fields = ("name", "scopes", "users", "whom", "expires_at", "created_at", "revoked_at", "last_used_at")
+    fields = ("name", "scopes", "users", "acts_as", "expires_at", "created_at", "revoked_at", "last_used_at")
     raw_id_fields = ("users",)
-    readonly_fields = ("whom", "created_at", "revoked_at", "last_used_at")
+    readonly_fields = ("acts_as", "created_at", "revoked_at", "last_used_at")
     ordering = ("name", "-created_at")
     actions = ("revoke", "rotate")
+
+    def get_fields(self, request: HttpRequest, obj: APIKey | None = None) -> Any:
+        """Return the fields without the names of users, unless the reader may view users."""
+        # A form that may be edited shows the users by their IDs alone.
+        if self.has_change_permission(request, obj) or may_view(request, get_user_model()):
+            return self.fields
+        return [name for name in self.fields if name != "users"]
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Return no values from the URL: Django puts them into the form unchecked, and fails on a text for a time."""
+        return {}
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().formfield_for_manytomany(db_field, request, form_class=UsersField, **kwargs)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[APIKey]:
         api_keys: QuerySet[APIKey] = super().get_queryset(request)
         return api_keys.annotate(user_count=Count("users"))
 
     @admin.display(description=_("scopes"))
-    def what(self, api_key: APIKey) -> str:
+    def scope_list(self, api_key: APIKey) -> str:
         return ", ".join(api_key.scopes)
 
     @admin.display(description=_("acts as"))
-    def whom(self, api_key: APIKey) -> str:
+    def acts_as(self, api_key: APIKey) -> str:
         if not api_key.is_restricted:
             return str(_("anyone"))
         count: int = api_key.user_count  # type: ignore[attr-defined]

@@ -9,11 +9,12 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from ossn_messaging.admin.base import may_view
 from ossn_messaging.admin.filters import Ids, MessageFilter, TimeFilter
 from ossn_messaging.models import Message
 from ossn_messaging.users import as_number
 
-REACH = 1000
+SCAN_LIMIT = 1000
 """How many messages are looked at for one page, where filters ask for what no index knows."""
 USERS = 20
 """How many users are named, where several have names that begin as it was searched for."""
@@ -23,7 +24,9 @@ class MessageList(ChangeList):
     """Newest first. ``?before=ID`` and ``?after=ID`` are pages; nothing is counted."""
 
     users: list[AbstractBaseUser]
-    """Those whose names begin as it was searched for."""
+    """The users who were found by the search."""
+    may_view_users: bool
+    """Whether the reader may find users by the beginnings of their names."""
     older: str | None
     newer: str | None
     """The queries of the pages before and after this one, ``None`` where there are none."""
@@ -32,6 +35,7 @@ class MessageList(ChangeList):
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Message]:
         """Return what the filters let through; neither the page nor what is searched for is taken into account."""
+        self.may_view_users = may_view(request, get_user_model())
         for name in ("before", "after"):  # no filters, and not to be kept when those change
             self.params.pop(name, None)
             self.filter_params.pop(name, None)
@@ -45,11 +49,11 @@ class MessageList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         before, after = (as_number(request.GET.get(name, "")) for name in ("before", "after"))
         size, (sources, is_exact) = self.list_per_page, self._sources()
-        reach = size if is_exact else REACH
-        ids = nearest(sources, reach + 1, before, after)
-        rows = self.queryset.filter(pk__in=ids[:reach]).order_by("-pk" if after is None else "pk")
+        limit = size if is_exact else SCAN_LIMIT
+        ids = nearest(sources, limit + 1, before, after)
+        rows = self.queryset.filter(pk__in=ids[:limit]).order_by("-pk" if after is None else "pk")
         found = list(rows[: size + 1])
-        edge = found[size - 1].pk if len(found) > size else ids[reach - 1] if len(ids) > reach else None
+        edge = found[size - 1].pk if len(found) > size else ids[limit - 1] if len(ids) > limit else None
         self.is_cut = edge is not None and len(found) < size
         found = found[:size]
         older, newer = edge, None if before is None else before - 1
@@ -82,17 +86,19 @@ class MessageList(ChangeList):
         """Look for the message with this id, and for those from and to the one user with this name."""
         number = as_number(self.query)
         sources = [] if number is None else [Ids(Message.objects.filter(pk=number))]
-        self.users = find_users(self.query)
+        self.users = find_users(self.query, by_prefix=self.may_view_users)
         if len(self.users) == 1:
             sources += [Ids(Message.objects.filter(**{side: self.users[0]})) for side in ("sender", "recipient")]
         return sources
 
 
-def find_users(name: str) -> list[AbstractBaseUser]:
-    """Return the user of this name, or else the first of those whose names begin with it."""
+def find_users(name: str, *, by_prefix: bool) -> list[AbstractBaseUser]:
+    """Return the user of this name; if there is none, and ``by_prefix``, the first whose names begin with it."""
     users = get_user_model()._default_manager
     field = get_user_model().USERNAME_FIELD
-    found = list(users.filter(**{field: name})) or list(users.filter(**{f"{field}__startswith": name})[:USERS])
+    found = list(users.filter(**{field: name})[:USERS])
+    if by_prefix and not found:
+        found = list(users.filter(**{f"{field}__startswith": name})[:USERS])
     return sorted(found, key=lambda user: user.get_username())
 
 

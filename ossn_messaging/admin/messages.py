@@ -15,19 +15,21 @@ from django.template.defaultfilters import linebreaksbr
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop, ngettext
 
+from ossn_messaging.admin.base import MessagingAdmin, may_view, reject_malformed_parameters
+from ossn_messaging.admin.conversation_view import conversation_context, conversation_url
 from ossn_messaging.admin.filters import AttachmentFilter, KeyFilter, StateFilter, TimeFilter
-from ossn_messaging.admin.history import TranslatedHistory
 from ossn_messaging.admin.lists import MessageList
-from ossn_messaging.admin.threads import thread, thread_url
-from ossn_messaging.models import Attachment, Conversation, Message
+from ossn_messaging.models import APIKey, Attachment, Conversation, Message
+from ossn_messaging.users import as_number
 
-START = 80
+PREVIEW_LENGTH = 80
 """How much of a text the list shows, in characters."""
 SMALL = 1024 * 1024
 """In bytes, the largest picture that the list shows."""
@@ -44,7 +46,7 @@ def isolated(text: str) -> SafeString:
 
 
 @admin.register(Message)
-class MessageAdmin(TranslatedHistory):
+class MessageAdmin(MessagingAdmin):
     """``view_message`` shows that there is a message, ``read_message`` also what is in it.
 
     Nobody writes or edits what a user wrote; who may ``moderate_message`` may take it away.
@@ -86,28 +88,47 @@ class MessageAdmin(TranslatedHistory):
         """What nobody is shown is not read from the database either."""
         side = Conversation.objects.filter(user=OuterRef("recipient"), other=OuterRef("sender"))
         queryset: QuerySet[Message] = (
-            Message.objects.select_related("sender", "recipient", "api_key", "attachment")
+            Message.objects.select_related("sender", "recipient", "attachment")
             .annotate(characters=Length("text"), is_viewed=Exists(side.filter(read_up_to__gte=OuterRef("position"))))
             .defer("text")
         )
+        if may_view(request, APIKey):
+            queryset = queryset.select_related("api_key")
         if self.has_read_permission(request):
-            queryset = queryset.annotate(beginning=Left("text", START + 1))
+            queryset = queryset.annotate(text_start=Left("text", PREVIEW_LENGTH + 1))
         return queryset
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[MessageList]:
         return MessageList
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        content = ["start", "file"] if self.has_read_permission(request) else ["length", "size"]
-        return ["id", "sender", "recipient", *content, "created_at", "viewed", "deleted", "api_key", "conversation"]
+        content = ["preview", "file"] if self.has_read_permission(request) else ["length", "size"]
+        key = self._key_field(request)
+        return ["id", "sender", "recipient", *content, "created_at", "viewed", "deleted", key, "conversation"]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         content = ["whole_text", "whole_file"] if self.has_read_permission(request) else ["length", "size"]
-        return ["sender", "recipient", *content, "created_at", "viewed", "deleted", "api_key"]
+        return ["sender", "recipient", *content, "created_at", "viewed", "deleted", self._key_field(request)]
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        """Return the filters; the one by API key names the keys."""
+        return [
+            list_filter for list_filter in self.list_filter if list_filter is not KeyFilter or may_view(request, APIKey)
+        ]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Message], search_term: str
+    ) -> tuple[QuerySet[Message], bool]:
+        """Find a message by its ID, for forms that complete it; ``MessageList`` has a search of its own."""
+        number = as_number(search_term)
+        return queryset.none() if number is None else queryset.filter(pk=number).order_by("pk"), False
+
+    def _key_field(self, request: HttpRequest) -> str:
+        return "api_key" if may_view(request, APIKey) else "key_id"
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.thread_view)
-        name = "ossn_messaging_message_thread"
+        view = self.admin_site.admin_view(self.conversation_view)
+        name = "ossn_messaging_message_conversation"
         return [path("conversation/<int:user_id>/<int:other_id>/", view, name=name), *super().get_urls()]
 
     def render_change_form(  # noqa: PLR0913, PLR0917, as Django has it
@@ -122,15 +143,18 @@ class MessageAdmin(TranslatedHistory):
         context |= {
             "show_delete": False,
             "may_moderate": self.has_moderate_permission(request),
-            "thread_url": obj and thread_url(obj),
+            "conversation_url": obj and conversation_url(obj),
         }
         return super().render_change_form(request, context, add, change, form_url, obj)
 
-    def thread_view(self, request: HttpRequest, user_id: int, other_id: int) -> HttpResponse:
+    @method_decorator(reject_malformed_parameters)
+    def conversation_view(self, request: HttpRequest, user_id: int, other_id: int) -> HttpResponse:
         """Show the messages between two users, newest at the bottom. ``?before=`` and ``?after=`` are positions."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return self._page(request, "thread", thread(request, self._read_in_full(request), user_id, other_id))
+        return self._page(
+            request, "conversation", conversation_context(request, self._read_in_full(request), user_id, other_id)
+        )
 
     def _read_in_full(self, request: HttpRequest) -> QuerySet[Message]:
         rows = self.get_queryset(request)
@@ -147,8 +171,8 @@ class MessageAdmin(TranslatedHistory):
         return TemplateResponse(request, f"admin/ossn_messaging/message/{name}.html", context)
 
     @admin.display(description=_("text"))
-    def start(self, message: Message) -> SafeString:
-        return isolated(Truncator(message.beginning).chars(START))  # type: ignore[attr-defined]
+    def preview(self, message: Message) -> SafeString:
+        return isolated(Truncator(message.text_start).chars(PREVIEW_LENGTH))  # type: ignore[attr-defined]
 
     @admin.display(description=_("text"))
     def whole_text(self, message: Message) -> SafeString:
@@ -183,6 +207,10 @@ class MessageAdmin(TranslatedHistory):
             return self.get_empty_value_display()
         return ngettext("%(count)d byte", "%(count)d bytes", attachment.size) % {"count": attachment.size}
 
+    @admin.display(description=_("API key"))
+    def key_id(self, message: Message) -> int | None:
+        return message.api_key_id
+
     @admin.display(description=_("viewed"), boolean=True)
     def viewed(self, message: Message) -> bool:
         return message.is_viewed
@@ -193,7 +221,7 @@ class MessageAdmin(TranslatedHistory):
 
     @admin.display(description=_("conversation"))
     def conversation(self, message: Message) -> SafeString:
-        return format_html('<a href="{}">{}</a>', thread_url(message), _("Conversation"))
+        return format_html('<a href="{}">{}</a>', conversation_url(message), _("Conversation"))
 
     @admin.action(description=_("Delete the selected messages for both sides"), permissions=["moderate"])
     def delete_for_both(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:

@@ -47,9 +47,11 @@ def one_of(kind: str, *values: object, **others: Any) -> Shape:
 TIME = number(1714841244, description=_("seconds since 1970"))
 DATA: Shape = {"type": "object", "additionalProperties": False, "example": {}}
 ICON = url("avatar/arsalanshah/small/c0e15d54735a596d4e16bf1aaa999758.jpeg")
+PLAIN_TEXT = _("plain text, not HTML: escape it before you put it into a page")
+HTML = _("HTML: special characters are escaped, and `<br />` stands before each line break")
 FILE = {
     "attachment_guid": text("175"),
-    "attachment_name": text("dummy.pdf"),
+    "attachment_name": text("dummy.pdf", description=PLAIN_TEXT),
     "type_of_attachment": ref("FileType"),
     "attachment_url": url("messages/attachment/175/dummy.pdf"),
 }
@@ -59,7 +61,13 @@ STORED = {"file:attachment": text("attachment/0fe4d28b98fcdd503f5650560e06e025.p
 def _user(*sizes: str, **others: Shape) -> Shape:
     icons = an_object(dict.fromkeys(("small", *sizes), ICON))
     return an_object(
-        {"guid": number(1), "fullname": text("Arsalan Shah"), "username": text("arsalanshah"), "icon": icons, **others}
+        {
+            "guid": number(1),
+            "fullname": text("Arsalan Shah", description=PLAIN_TEXT),
+            "username": text("arsalanshah", description=PLAIN_TEXT),
+            "icon": icons,
+            **others,
+        }
     )
 
 
@@ -68,7 +76,7 @@ def _message(user: Shape) -> Shape:
         "id": number(4),
         "message_from": user,
         "message_to": user,
-        "message": text("Test"),
+        "message": text("Test", description=PLAIN_TEXT if conf.MESSAGE_FORMAT == "text" else HTML),
         "viewed": ref("Viewed"),
         "time": TIME,
         "is_deleted_from": ref("Deleted"),

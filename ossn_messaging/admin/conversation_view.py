@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from ossn_messaging.admin.base import may_view
 from ossn_messaging.models import Conversation, Message
 from ossn_messaging.users import as_number
 
@@ -18,20 +19,27 @@ AFTER = 25
 """How many messages after the one that it was asked for a page shows at the most."""
 
 
-def thread_url(message: Message) -> str:
+def conversation_url(message: Message) -> str:
     """Return the URL of the page of its conversation on which a message is."""
-    url = reverse("admin:ossn_messaging_message_thread", args=[message.sender_id, message.recipient_id])
+    url = reverse("admin:ossn_messaging_message_conversation", args=[message.sender_id, message.recipient_id])
     return f"{url}?before={message.position + AFTER + 1}#message-{message.pk}"
 
 
-def thread(request: HttpRequest, rows: QuerySet[Message], user_id: int, other_id: int) -> dict[str, Any]:
-    """Return what the page shows, ``rows`` being all messages; raises ``Http404`` where there is no such user."""
+def conversation_context(request: HttpRequest, rows: QuerySet[Message], user_id: int, other_id: int) -> dict[str, Any]:
+    """Return what the page shows; ``rows`` are all messages.
+
+    Raises ``Http404`` if a user does not exist. If the reader may not view users, two users who have never written to
+    each other are not told apart from those.
+    """
     found = get_user_model()._default_manager.filter(Q(pk=user_id) | Q(pk=other_id))
     users = {user.pk: user for user in found}
     if len(users) != 2:
         raise Http404
     sides = Conversation.objects.filter(user__in=users, other__in=users)
-    newest = sides.aggregate(newest=Max("newest"))["newest"] or 0
+    last = sides.aggregate(newest=Max("newest"), ever=Max("position"))
+    if not (last["ever"] or may_view(request, get_user_model())):
+        raise Http404
+    newest = last["newest"] or 0
     before, after = (as_number(request.GET.get(name, "")) for name in ("before", "after"))
     ids = _ids(user_id, other_id, before, after)
     messages = sorted(rows.filter(pk__in=ids[:SIZE]), key=lambda message: message.position)
@@ -40,7 +48,7 @@ def thread(request: HttpRequest, rows: QuerySet[Message], user_id: int, other_id
         "title": _("%(user)s and %(other)s") % {"user": users[user_id], "other": users[other_id]},
         "original": _("Conversation"),
         "user_id": user_id,
-        "thread": messages,
+        "conversation": messages,
         "older": messages[0].position if messages and (is_full or is_forward) else None,
         "newer": messages[-1].position if messages and messages[-1].position < newest else None,
     }

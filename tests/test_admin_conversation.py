@@ -23,12 +23,12 @@ def path(one: User, other: User, query: str = "") -> str:
 
 @pytest.fixture
 def pages_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ossn_messaging.admin.threads.SIZE", 4)
-    monkeypatch.setattr("ossn_messaging.admin.threads.AFTER", 2)
+    monkeypatch.setattr("ossn_messaging.admin.conversation_view.SIZE", 4)
+    monkeypatch.setattr("ossn_messaging.admin.conversation_view.AFTER", 2)
 
 
 @pytest.fixture
-def thread(api: API, stranger: User) -> list[int]:
+def conversation(api: API, stranger: User) -> list[int]:
     """The ids of ten messages, oldest first, among others."""
     ids = []
     for number in range(10):
@@ -39,7 +39,7 @@ def thread(api: API, stranger: User) -> list[int]:
 
 
 def test_the_newest_messages_are_at_the_bottom(
-    api: API, thread: list[int], moderator: Client, pages_of_four: None
+    api: API, conversation: list[int], moderator: Client, pages_of_four: None
 ) -> None:
     text = page(moderator, path(api.sender, api.recipient))
     assert "<title>arsalanshah and testuser" in text
@@ -48,20 +48,20 @@ def test_the_newest_messages_are_at_the_bottom(
     while older := link(text, "Older"):
         text = page(moderator, path(api.sender, api.recipient, older))
         pages.append(shown(text))
-    assert pages == [thread[6:], thread[2:6], thread[:2]]
+    assert pages == [conversation[6:], conversation[2:6], conversation[:2]]
     pages = [shown(text)]
     while newer := link(text, "Newer"):
         text = page(moderator, path(api.recipient, api.sender, newer))
         pages.append(shown(text))
         assert link(text, "Older")
-    assert pages == [thread[:2], thread[2:6], thread[6:]]
+    assert pages == [conversation[:2], conversation[2:6], conversation[6:]]
 
 
 def test_every_message_leads_to_the_page_that_it_is_on(
-    api: API, thread: list[int], moderator: Client, pages_of_four: None
+    api: API, conversation: list[int], moderator: Client, pages_of_four: None
 ) -> None:
-    for number, expected in ((0, thread[:3]), (5, thread[4:8]), (9, thread[6:])):
-        message = thread[number]
+    for number, expected in ((0, conversation[:3]), (5, conversation[4:8]), (9, conversation[6:])):
+        message = conversation[number]
         for start in (f"message/?q={message}", f"message/{message}/change/"):
             found = re.search(
                 r'href="(/admin/ossn_messaging/(message/conversation/[^"]*)#message-(\d+))"', page(moderator, start)
@@ -71,19 +71,19 @@ def test_every_message_leads_to_the_page_that_it_is_on(
             assert shown(page(moderator, found[2])) == expected
 
 
-def test_what_one_side_has_deleted_is_there_and_marked(api: API, thread: list[int], moderator: Client) -> None:
-    everything = Message.objects.filter(pk__in=thread)
+def test_what_one_side_has_deleted_is_there_and_marked(api: API, conversation: list[int], moderator: Client) -> None:
+    everything = Message.objects.filter(pk__in=conversation)
     everything.delete_for(api.sender)
-    everything.filter(pk=thread[1]).delete_for_both()
+    everything.filter(pk=conversation[1]).delete_for_both()
     text = page(moderator, path(api.sender, api.recipient))
-    assert shown(text) == thread
+    assert shown(text) == conversation
     assert text.count("deleted by its sender") == 6 - 1
     assert text.count("deleted by its recipient") == 4
     assert text.count("deleted for both sides") == 1
     assert "number 2" in text
     assert "number 1<" not in text
-    Message.objects.filter(pk=thread[9]).delete_for(api.recipient)
-    assert shown(page(moderator, path(api.sender, api.recipient))) == thread[:9]
+    Message.objects.filter(pk=conversation[9]).delete_for(api.recipient)
+    assert shown(page(moderator, path(api.sender, api.recipient))) == conversation[:9]
 
 
 def test_pictures_are_shown_and_files_are_links(api: API, moderator: Client) -> None:
@@ -100,7 +100,7 @@ def test_pictures_are_shown_and_files_are_links(api: API, moderator: Client) -> 
 
 
 def test_a_page_costs_the_same_for_every_length(
-    api: API, thread: list[int], pages_of_four: None, django_assert_max_num_queries: DjangoAssertNumQueries
+    api: API, conversation: list[int], pages_of_four: None, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     clerk = staff("clerk", "view_message", "read_message")
     for query in ("", "before=7", "after=3"):
@@ -118,3 +118,11 @@ def test_who_may_not_view_messages_sees_no_conversation(api: API) -> None:
     for permission in ("view_apikey", "read_message"):
         response = staff(permission, permission).get(f"/admin/ossn_messaging/{path(api.sender, api.recipient)}")
         assert response.status_code == 403
+
+
+def test_who_may_not_view_users_is_told_no_names_by_their_ids(api: API, stranger: User) -> None:
+    Message.objects.filter(pk=api.ok()["id"]).delete_for_both()
+    for permission, status in (("read_message", 404), ("view_user", 200)):
+        clerk = staff(permission, "view_message", permission)
+        assert clerk.get(f"/admin/ossn_messaging/{path(api.sender, stranger)}").status_code == status
+        assert "arsalanshah" in page(clerk, path(api.sender, api.recipient))

@@ -1,0 +1,91 @@
+"""What the pages of all the app's models have in common."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth import get_permission_codename
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext
+
+from ossn_messaging.users import as_number
+
+View = Callable[..., Any]
+
+
+def may_view(request: HttpRequest, model: type[Model]) -> bool:
+    """Return whether the user may see objects of ``model``, by the permissions that the admin asks for."""
+    opts = model._meta
+    codenames = (get_permission_codename(action, opts) for action in ("view", "change"))
+    return any(request.user.has_perm(f"{opts.app_label}.{codename}") for codename in codenames)
+
+
+def is_storable(text: str) -> bool:
+    """Return whether every database can store ``text``: it has no NUL and no lone surrogate."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def reject_malformed_parameters(view: View) -> View:
+    """Decorate a view so that it answers 400 to parameters that no page of the admin sends and that Django fails on."""
+
+    @wraps(view)
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        for name, values in (*request.GET.lists(), *request.POST.lists()):
+            if not all(map(is_storable, (name, *values))):
+                raise BadRequest("A parameter has a NUL character or a lone surrogate.")
+            if name == ACTION_CHECKBOX_NAME and None in map(as_number, values):
+                raise BadRequest("An action is to be done to what is not an ID.")
+            if name == "_to_field" and "" in values:
+                raise BadRequest("The parameter _to_field is empty.")
+        return view(request, *args, **kwargs)
+
+    return wrapper
+
+
+@method_decorator(reject_malformed_parameters, name="add_view")
+@method_decorator(reject_malformed_parameters, name="change_view")
+@method_decorator(reject_malformed_parameters, name="changelist_view")
+@method_decorator(reject_malformed_parameters, name="delete_view")
+@method_decorator(reject_malformed_parameters, name="history_view")
+class MessagingAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Base of the app's admins: it finds rows only by what its list offers, and fails on no parameter."""
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Allow the lookups of the list's filters alone: Django allows those on every field, shown or not."""
+        for list_filter in self.get_list_filter(request):
+            if isinstance(list_filter, type) and issubclass(list_filter, admin.SimpleListFilter):
+                if lookup == list_filter.parameter_name:
+                    return True
+            else:  # a site's own subclass may filter by fields
+                field: Any = list_filter[0] if isinstance(list_filter, list | tuple) else list_filter
+                if f"{lookup}__".startswith(f"{getattr(field, 'name', field)}__"):
+                    return super().lookup_allowed(lookup, value, request)
+        return False
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find nothing by a text that no database stores: the view that completes names does not check it."""
+        if not is_storable(search_term):
+            return queryset.none(), False
+        return super().get_search_results(request, queryset, search_term)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Show the history in the reader's language: what the app logs is stored untranslated."""
+        # Django looks for the object first, and so tells all staff which objects there are.
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        response = super().history_view(request, object_id, extra_context)
+        if isinstance(response, TemplateResponse) and response.context_data:
+            for entry in response.context_data["action_list"]:
+                entry.change_message = entry.change_message and gettext(entry.change_message)
+        return response
