@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from xml.parsers import expat
 
 from ossn_messaging.attachments import file_types
-from ossn_messaging.attachments.word_fields import Attributes, check_fields
 from ossn_messaging.attachments.rules import Reason, Rejected
+from ossn_messaging.attachments.word_fields import Attributes, check_fields
 
 MAX_UNPACKED_BYTES = 256 * 1024 * 1024
 

@@ -36,6 +36,19 @@ ACTIVE_CONTENT = {
 """What is looked for in the JSON of each object (qpdf manual, "qpdf JSON"), where only names begin with a slash."""
 
 
+def _any_name(*names: bytes) -> re.Pattern[bytes]:
+    """Return a pattern for names as they are in a PDF, where ``#41`` may stand for ``A`` (ISO 32000-1, 7.3.5)."""
+    escaped = [b"".join(b"(?:%c|#(?i:%02x))" % (character, character) for character in name) for name in names]
+    return re.compile(b"/(?:" + b"|".join(escaped) + rb")(?=[\0\t\n\f\r ()<>\[\]{}/%]|\Z)")
+
+
+CANDIDATES = {
+    "standard": _any_name(b"First", b"Launch"),
+    "strict": _any_name(b"EF", b"First", b"JS", b"JavaScript", b"Launch", b"XFA"),
+}
+"""A PDF without these names has no active content, and need not be opened again. Object streams have a ``/First``."""
+
+
 def check(content: bytes, active_content: str) -> None:
     """Raise ``Rejected`` unless the PDF opens and has a page. ``active_content`` says what it may not have.
 
@@ -45,7 +58,7 @@ def check(content: bytes, active_content: str) -> None:
         if b"%%EOF" not in content[-END_REACH:]:
             raise Rejected(Reason.DAMAGED)
         return
-    if _opens(content) and active_content in ACTIVE_CONTENT:
+    if _opens(content) and active_content != "allow" and CANDIDATES[active_content].search(content):
         _check_objects(content, ACTIVE_CONTENT[active_content])
 
 
