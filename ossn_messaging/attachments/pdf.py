@@ -21,16 +21,11 @@ except ImportError:  # the extra ``documents``
 
 END_REACH = 1024
 """In bytes, how far from the end of a file ``%%EOF`` may stand (PDF Reference 1.7, appendix H, note 18)."""
-ACTION = rb'(?:\A|"/S":\s*)"/%s"'
-"""The type of an action in the JSON of an object, directly or as an object of its own."""
-LAUNCH = rb"(?P<Launch_action>" + ACTION % b"Launch" + rb")"
 ACTIVE_CONTENT = {
-    "standard": re.compile(LAUNCH),
+    "standard": re.compile(rb'"/(?P<Launch_action>S":\s*"/Launch")'),
     "strict": re.compile(
-        LAUNCH
-        + rb"|(?P<JavaScript>"
-        + ACTION % b"JavaScript"
-        + rb'|"/JS":)|(?P<embedded_file>"/EF":)|(?P<XFA_form>"/XFA":)'
+        rb'"/(?:(?P<Launch_action>S":\s*"/Launch")|(?P<JavaScript>S":\s*"/JavaScript"|JS":)'
+        rb'|(?P<embedded_file>EF":)|(?P<XFA_form>XFA":))'
     ),
 }
 """What is looked for in the JSON of each object (qpdf manual, "qpdf JSON"), where only names begin with a slash."""
@@ -80,11 +75,17 @@ def _check_objects(content: bytes, unwanted: re.Pattern[bytes]) -> None:
     try:
         with pikepdf.open(io.BytesIO(content), inherit_page_attributes=False) as document:
             for value in (document.trailer, *document.objects):
-                if isinstance(value, pikepdf.Object) and (found := unwanted.search(value.to_json(dereference=True))):
-                    raise Rejected(Reason.ACTIVE_CONTENT, str(found.lastgroup).replace("_", " "))
+                if isinstance(value, pikepdf.Object):
+                    _check_json(value.to_json(dereference=True), unwanted)
             _check_memory(document.get_warnings())
     except UNREADABLE as error:
         _check_memory([error])
+
+
+def _check_json(json: bytes, unwanted: re.Pattern[bytes]) -> None:
+    # The type of an action may be an object of its own.
+    if found := unwanted.search(b'"/S":' + json if json.startswith(b'"/') else json):
+        raise Rejected(Reason.ACTIVE_CONTENT, str(found.lastgroup).replace("_", " "))
 
 
 def _check_memory(problems: Iterable[object]) -> None:
