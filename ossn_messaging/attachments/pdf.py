@@ -21,19 +21,27 @@ except ImportError:  # the extra ``documents``
 
 END_REACH = 1024
 """In bytes, how far from the end of a file ``%%EOF`` may stand (PDF Reference 1.7, appendix H, note 18)."""
-ACTION = rb'(?:\A|"/S":\s*)"/%s"'
-"""The type of an action in the JSON of an object, directly or as an object of its own."""
-LAUNCH = rb"(?P<Launch_action>" + ACTION % b"Launch" + rb")"
 ACTIVE_CONTENT = {
-    "standard": re.compile(LAUNCH),
+    "standard": re.compile(rb'"/(?P<Launch_action>S":\s*"/Launch")'),
     "strict": re.compile(
-        LAUNCH
-        + rb"|(?P<JavaScript>"
-        + ACTION % b"JavaScript"
-        + rb'|"/JS":)|(?P<embedded_file>"/EF":)|(?P<XFA_form>"/XFA":)'
+        rb'"/(?:(?P<Launch_action>S":\s*"/Launch")|(?P<JavaScript>S":\s*"/JavaScript"|JS":)'
+        rb'|(?P<embedded_file>EF":)|(?P<XFA_form>XFA":))'
     ),
 }
 """What is looked for in the JSON of each object (qpdf manual, "qpdf JSON"), where only names begin with a slash."""
+
+
+def _any_name(*names: bytes) -> re.Pattern[bytes]:
+    """Return a pattern for names as they are in a PDF, where ``#41`` may stand for ``A`` (ISO 32000-1, 7.3.5)."""
+    escaped = [b"".join(b"(?:%c|#(?i:%02x))" % (character, character) for character in name) for name in names]
+    return re.compile(b"/(?:" + b"|".join(escaped) + rb")(?=[\0\t\n\f\r ()<>\[\]{}/%]|\Z)")
+
+
+CANDIDATES = {
+    "standard": _any_name(b"First", b"Launch"),
+    "strict": _any_name(b"EF", b"First", b"JS", b"JavaScript", b"Launch", b"XFA"),
+}
+"""A PDF without these names has no active content, and need not be opened again. Object streams have a ``/First``."""
 
 
 def check(content: bytes, active_content: str) -> None:
@@ -45,7 +53,7 @@ def check(content: bytes, active_content: str) -> None:
         if b"%%EOF" not in content[-END_REACH:]:
             raise Rejected(Reason.DAMAGED)
         return
-    if _opens(content) and active_content in ACTIVE_CONTENT:
+    if _opens(content) and active_content != "allow" and CANDIDATES[active_content].search(content):
         _check_objects(content, ACTIVE_CONTENT[active_content])
 
 
@@ -67,11 +75,17 @@ def _check_objects(content: bytes, unwanted: re.Pattern[bytes]) -> None:
     try:
         with pikepdf.open(io.BytesIO(content), inherit_page_attributes=False) as document:
             for value in (document.trailer, *document.objects):
-                if isinstance(value, pikepdf.Object) and (found := unwanted.search(value.to_json(dereference=True))):
-                    raise Rejected(Reason.ACTIVE_CONTENT, str(found.lastgroup).replace("_", " "))
+                if isinstance(value, pikepdf.Object):
+                    _check_json(value.to_json(dereference=True), unwanted)
             _check_memory(document.get_warnings())
     except UNREADABLE as error:
         _check_memory([error])
+
+
+def _check_json(json: bytes, unwanted: re.Pattern[bytes]) -> None:
+    # The type of an action may be an object of its own.
+    if found := unwanted.search(b'"/S":' + json if json.startswith(b'"/') else json):
+        raise Rejected(Reason.ACTIVE_CONTENT, str(found.lastgroup).replace("_", " "))
 
 
 def _check_memory(problems: Iterable[object]) -> None:

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,10 @@ def with_doctype(part: str, encoding: str = "utf-8") -> bytes:
     """Return a part with a DOCTYPE before its root."""
     body = part.partition("?>")[2] if part.startswith("<?") else part
     return f'<?xml version="1.0" encoding="{encoding.removesuffix("-sig")}"?>{DOCTYPE}{body}'.encode(encoding)
+
+
+def with_parts(parts: dict[str, Any]) -> bytes:
+    return package(**parts)
 
 
 def with_types(*elements: str) -> str:
@@ -155,11 +160,9 @@ TAKEN: dict[str, Content] = {
     "stored image of 20 MiB": lambda: package(
         edit=lambda archive: archive.writestr("image", bytes(20 * MIB), zipfile.ZIP_STORED)
     ),
-    "preview at 1000:1": lambda: package(**{"word/media/image1.emf": b"\1\0\0\0" + b"\xff" * 1_445_332}),
+    "preview at 1000:1": lambda: with_parts({"word/media/image1.emf": b"\1\0\0\0" + b"\xff" * 1_445_332}),
     "large table": lambda: package(document=table_of(100)),
-    "6,000 entries": lambda: package(
-        edit=lambda archive: [archive.writestr(str(number), b"") for number in range(6_000)]
-    ),
+    "6,000 entries": lambda: with_parts(dict.fromkeys(map(str, range(6_000)), b"")),
     "deep elements": package(document=with_body("<a>" * 5_000 + "</a>" * 5_000)),
     "long comment": lambda: package(document=DOCUMENT + f"<!--{random.Random(1).randbytes(MIB).hex()}-->"),
     "long namespace over many content types": lambda: package(crowded(CONTENT_TYPES, 20_000)),
@@ -198,7 +201,9 @@ REFUSED: dict[str, tuple[Reason, str | None, Content]] = {
         Reason.WRONG_TYPE,
         "",
         package(
-            relationships=RELATIONSHIPS.replace("document.xml", "other."), document=None, **{"word/other.": DOCUMENT}
+            relationships=RELATIONSHIPS.replace("document.xml", "other."),
+            document=None,
+            edit=lambda archive: archive.writestr("word/other.", DOCUMENT),
         ),
     ),
     "target elsewhere": (
@@ -315,7 +320,7 @@ REFUSED: dict[str, tuple[Reason, str | None, Content]] = {
     "DOCTYPE in the relationships of a part": (
         Reason.DAMAGED,
         NO_DOCTYPE,
-        package(**{"word/_rels/document.xml.rels": with_doctype(RELATIONSHIPS)}),
+        with_parts({"word/_rels/document.xml.rels": with_doctype(RELATIONSHIPS)}),
     ),
     "DOCTYPE in the main part": (Reason.DAMAGED, NO_DOCTYPE, package(document=with_doctype(DOCUMENT))),
     "DOCTYPE in the main part in Latin-1": (
@@ -378,7 +383,7 @@ def related(
     mode = ' TargetMode="External"' if external else ""
     relationships = RELATIONSHIPS.replace(f"{OFFICE}/officeDocument", kind)
     relationships = relationships.replace('"word/document.xml"', f'"{target}"{mode}')
-    return package(**{f"word/_rels/{part}.rels": relationships})
+    return with_parts({f"word/_rels/{part}.rels": relationships})
 
 
 def field(*instruction: str) -> str:
@@ -403,7 +408,7 @@ def with_fields(*fields: str) -> bytes:
 
 
 def header(text: str | bytes) -> bytes:
-    return package(**{"word/header1.xml": text})
+    return with_parts({"word/header1.xml": text})
 
 
 DDE = r'DDEAUTO c:\\windows\\system32\\cmd.exe "/k calc.exe"'
@@ -486,7 +491,7 @@ ORDINARY = {
     "field in a field": with_fields(nested(" IF ", field("PAGE"), '&gt; 1 "x"'), nested("=", field("PAGE"), "-1")),
     "field in the result of a field": with_fields(field("TOC").replace("<w:t>!DDE</w:t>", field("PAGEREF _1"))),
     "image that only begins like XML": header(b"<" + bytes(99)),
-    "SVG with a DOCTYPE": package(**{"word/media/a.svg": with_doctype("<svg xmlns='http://www.w3.org/2000/svg'/>")}),
+    "SVG with a DOCTYPE": with_parts({"word/media/a.svg": with_doctype("<svg xmlns='http://www.w3.org/2000/svg'/>")}),
 }
 
 
@@ -521,13 +526,8 @@ def test_what_is_no_active_content(name: str) -> None:
 
 @pytest.mark.parametrize("mode", ["EXTERNAL", " External ", "elsewhere"])
 def test_a_target_mode_that_is_not_internal_is_external(mode: str) -> None:
-    sent = package(
-        **{
-            "word/_rels/settings.xml.RELS": RELATIONSHIPS.replace('officeDocument"', 'attachedTemplate"').replace(
-                "Id=", f'TargetMode="{mode}" Id='
-            )
-        }
-    )
+    relationships = RELATIONSHIPS.replace('officeDocument"', 'attachedTemplate"')
+    sent = with_parts({"word/_rels/settings.xml.RELS": relationships.replace("Id=", f'TargetMode="{mode}" Id=')})
     with pytest.raises(Rejected) as rejected:
         inspected(sent)
     assert rejected.value.detail == "external attachedtemplate"
@@ -562,4 +562,4 @@ def test_a_business_document_with_a_chart_an_equation_and_a_picture() -> None:
         "word/embeddings/oleObject1.bin": compound_file("Equation Native\0"),
         "word/media/image1.wmf": b"\xd7\xcd\xc6\x9a" + bytes(99),
     }
-    assert inspected(package(**parts)) is None
+    assert inspected(with_parts(parts)) is None
