@@ -166,14 +166,11 @@ class RedactSecretsFilter(logging.Filter):
             record.args = RedactedAtoms(record.args)
         else:
             _redact_message(record, secrets, _written_paths(request))
-        if record.exc_info and not record.exc_text:
-            text = self.formatter.formatException(record.exc_info)
-            if (
-                redact_start(text, secrets, MAX_TRACEBACK_LENGTH) != text
-            ):  # or the handlers' formatters show it their way
-                record.exc_text = text
-        if record.exc_text:
-            record.exc_text = redact_start(record.exc_text, secrets, MAX_TRACEBACK_LENGTH)
+        if record.exc_info or record.exc_text:
+            trace = record.exc_text or self.formatter.formatException(record.exc_info)  # type: ignore[arg-type]
+            redacted = redact_start(trace, secrets, MAX_TRACEBACK_LENGTH)
+            if redacted != trace:  # otherwise the handlers' formatters show the exception in their own way
+                record.exc_text = redacted
         if record.stack_info:
             record.stack_info = redact_start(record.stack_info, secrets, MAX_TRACEBACK_LENGTH)
         return True
@@ -253,8 +250,7 @@ class RedactingExceptionReporter(ExceptionReporter):
                 (name, REDACTED if name in PARAMETERS else self._redact_value(value))
                 for name, value in data.get(table, ())
             ]
-        if "exception_value" in data:
-            data["exception_value"] = redact_start(data["exception_value"], self.secrets)
+        data["exception_value"] = redact_start(data.get("exception_value", ""), self.secrets)
         return data
 
     def get_traceback_html(self) -> SafeString:

@@ -37,7 +37,7 @@ COMMANDS = claimed("command")
 
 
 def test_each_block_is_run_by_one_test() -> None:
-    for name in ("test_readme_site", "test_secrets"):
+    for name in ("test_readme_site", "test_redaction"):
         importlib.import_module(f"tests.{name}")
     assert Counter(blocks()) == CLAIMED
     outside = README.read_text()
