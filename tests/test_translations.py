@@ -225,7 +225,8 @@ def test_no_text_of_the_admin_is_left_out(api: API, moderator: Client, stranger:
     api.ok(message="Some words", attachment=upload("photo.png"))
     Message.objects.filter(pk=api.ok(message="Some words")["id"]).delete_for(api.sender)
     numbers = list(Message.objects.values_list("pk", flat=True))
-    for browser in (moderator, staff("clerk", "view_message", "moderate_message")):
+    assert untranslated(page(staff("clerk clerk", "view_message"), "message/")) == set()
+    for browser in (moderator, staff("clerk", "view_message", "moderate_message", "view_user")):
         for path in (
             *("", "message/", "message/?q=nobody", "message/?q=", "message/?state=viewed", "message/?sent=today"),
             *(f"message/{number}/change/" for number in numbers),
