@@ -13,6 +13,7 @@ from django.test import Client
 from django.test.utils import isolate_apps
 from pytest_django import Settings
 
+from ossn_messaging.attachments.names import clean_name
 from ossn_messaging.models import APIKey, Attachment, Message
 from tests.conftest import API, everywhere, fetch, upload
 from tests.files import PDF
@@ -286,8 +287,8 @@ def test_a_name_survives_its_url(api: API, name: str) -> None:
     _response, body = fetch(Client(), path, HTTP_AUTHORIZATION=f"Api-Key {api.key}")
     assert body == PDF
     payload = api.ok(attachment=upload(name, PDF))
-    assert payload["attachment_name"] == name
-    assert urlsplit(payload["attachment_url"]).path.endswith("/" + quote(name))
+    assert payload["attachment_name"] == clean_name(name)
+    assert urlsplit(payload["attachment_url"]).path.endswith("/" + quote(clean_name(name)))
     assert fetch(Client(), payload["attachment_url"])[1] == PDF
 
 

@@ -23,7 +23,8 @@ def check_fields(part: bytes) -> None:
     parser.CharacterDataHandler = fields.text
     try:
         parser.Parse(part, True)
-    except expat.ExpatError:  # not a part that Word reads: the main part has been parsed before
+    # Not a part that Word reads: the main part has been parsed before. pyexpat raises the others for unknown encodings.
+    except (expat.ExpatError, LookupError, ValueError, OSError):
         return
 
 

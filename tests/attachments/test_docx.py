@@ -490,6 +490,8 @@ ORDINARY = {
     "field about DDE": with_fields(field('HYPERLINK "https://example.com/DDE"'), field("DDEEXTRA"), field("REF DDE")),
     "field in a field": with_fields(nested(" IF ", field("PAGE"), '&gt; 1 "x"'), nested("=", field("PAGE"), "-1")),
     "field in the result of a field": with_fields(field("TOC").replace("<w:t>!DDE</w:t>", field("PAGEREF _1"))),
+    "XML in Shift_JIS": header('<?xml version="1.0" encoding="shift_jis"?><x/>'),
+    "XML in an unknown encoding": header('<?xml version="1.0" encoding="nothing"?><x/>'),
     "image that only begins like XML": header(b"<" + bytes(99)),
     "SVG with a DOCTYPE": with_parts({"word/media/a.svg": with_doctype("<svg xmlns='http://www.w3.org/2000/svg'/>")}),
 }
