@@ -137,7 +137,7 @@ def test_the_history_is_in_the_language_of_who_reads_it(api: API, german_browser
 def test_the_api_tells_its_reasons_in_german_and_the_rest_in_its_own_words(api: API, german_browser: Client) -> None:
     api.client.defaults["HTTP_ACCEPT_LANGUAGE"] = "de"
     text = api.fails("200", attachment=upload("x.pdf", b"nothing of the kind"))
-    assert text == "Message send failed: der Inhalt des Anhangs ist nicht das, was der Dateiname angibt"
+    assert text == "Message send failed: der Anhang ist kein PDF"
     assert api.fails("103", to=9999) == "Either user not found"
 
 

@@ -34,7 +34,7 @@ for name in "anna", "ben":
 print(APIKey.objects.create_key("the clients")[1])
 """
 CLIENTS = 64
-SLOW = "DOCX, a long namespace over 100,000 content types"
+SLOW = "JPEG, CMYK, progressive, turned"
 """Its inspection takes all of its processor time."""
 
 
@@ -147,7 +147,7 @@ def test_a_worker_that_ends_within_an_inspection_leaves_nothing(
     name: str, number: signal.Signals, prepared: tuple[Path, str], tmp_path: Path
 ) -> None:
     with (
-        serving(SERVERS[name], prepared, tmp_path, INSPECTION_PROCESSOR_SECONDS=2) as site,
+        serving(SERVERS[name], prepared, tmp_path, INSPECTION_PROCESSOR_SECONDS=1) as site,
         ThreadPoolExecutor(1) as client,
     ):
         file_name, build = FILES[SLOW]
