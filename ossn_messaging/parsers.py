@@ -27,7 +27,7 @@ from ossn_messaging.attachments.uploads import (
     CHUNK_SIZE,
     LimitedUploadHandler,
     max_body_size,
-    temporary_file,
+    open_or_fail,
     write_or_fail,
 )
 from ossn_messaging.exceptions import LengthRequired, RequestTooLarge
@@ -57,7 +57,7 @@ def take_chunked(request: HttpRequest) -> IO[bytes] | None:
     if not request.META.get("wsgi.input_terminated"):
         raise LengthRequired
     room = left = max_body_size() + 1
-    body = temporary_file()
+    body = open_or_fail()
     try:
         while chunk := _read_chunk(request, min(CHUNK_SIZE, left)):
             left -= len(chunk)

@@ -52,6 +52,11 @@ def sent_object(request: HttpRequest, message: Message, users: Mapping[int, Any]
     return payload | _file(request, attachment, message.sender_id) if attachment else payload
 
 
+def added_object(message: Message, users: Mapping[int, Any]) -> dict[str, Any]:
+    """Return the payload of ``message_add`` in version 1.0: six keys, with or without a file."""
+    return _text(message, users)
+
+
 def listed_object(request: HttpRequest, message: Message, reader_id: int, users: Mapping[int, Any]) -> dict[str, Any]:
     """Return a message as ``list`` and ``recent`` show it to one of its two users ("Reading messages")."""
     attachment = _attachment(message)

@@ -30,6 +30,7 @@ from ossn_messaging.exceptions import (
 from ossn_messaging.managers import clean_text
 from ossn_messaging.models import APIKey, Attachment, Conversation, Message
 from ossn_messaging.serializers import (
+    added_object,
     is_online,
     listed_object,
     new_object,
@@ -62,12 +63,15 @@ class MessageSend(Endpoint):
             api_key=cast(APIKey, request.auth),
             idempotency_key=self.get_idempotency_key(request),
         )
-        response = success(request, sent_object(request, message, users))
+        response = success(request, self.get_payload(request, message, users))
         if message.replayed_from:
             response["Idempotent-Replayed"] = "true"
         return response
 
     get = post
+
+    def get_payload(self, request: Request, message: Message, users: dict[int, Any]) -> dict[str, Any]:
+        return sent_object(request, message, users)
 
     def get_idempotency_key(self, request: Request) -> str | None:
         """Return the header ``Idempotency-Key``, bare or in quotes as the draft of its RFC has it, or the parameter.
@@ -97,11 +101,10 @@ class MessageSend(Endpoint):
 
 
 class MessageAdd(MessageSend):
-    """``message_add`` of version 1.0, which takes no file."""
+    """``message_add`` of version 1.0, which answers less."""
 
-    def get_upload(self, request: Request) -> None:
-        if request.FILES:
-            raise AttachmentRefused(Reason.NOT_ONE_FILE)
+    def get_payload(self, request: Request, message: Message, users: dict[int, Any]) -> dict[str, Any]:
+        return added_object(message, users)
 
 
 class Reading(Endpoint):

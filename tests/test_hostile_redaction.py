@@ -324,7 +324,7 @@ def test_a_key_that_is_too_long_is_not_looked_up(api: API, monkeypatch: pytest.M
 
 
 def test_a_key_that_is_too_long_is_a_wrong_one(api: API, settings: Settings) -> None:
-    settings.OSSN_MESSAGING = {"THROTTLE_RATES": {"wrong_key": "2/min"}}
+    settings.OSSN_MESSAGING = {"THROTTLE_RATES": {"failed_auth": "2/min"}}
     long = "k" * (MAX_SECRET_LENGTH + 1)
     assert [api.fails("106", api_key_token=long) for _ in range(2)]
     api.send(api_key_token=long, status=429)

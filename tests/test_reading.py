@@ -598,11 +598,12 @@ def test_no_copy_of_the_database_is_asked(
 def test_message_add(api: API, sender: User, recipient: User) -> None:
     given = {"from_": sender.pk, "to": recipient.pk, "message": "Test"}
     payload = api.told("v1.0/message_add", **given)
-    assert list(payload) == ["data", *ITEM]
+    assert list(payload) == ["id", "message_from", "message_to", "message", "viewed", "time"]
     assert payload["message_from"]["guid"] == sender.pk
     assert texts(listed(api, recipient, sender)) == ["Test"]
     assert api.ask("v1.0/message_add", **{**given, "message": " "})["code"] == "106"
     assert api.ask("v1.0/message_add", **{**given, "to": "999"})["code"] == "103"
-    answer = api.ask("v1.0/message_add", **given, attachment=upload("dummy.pdf"))
-    assert (answer["code"], answer["message"]) == ("200", "Message send failed: message_add takes no file")
-    assert Message.objects.count() == 1
+    with_file = api.told("v1.0/message_add", **given, attachment=upload("dummy.pdf"))
+    assert list(with_file) == list(payload)
+    assert Message.objects.get(pk=with_file["id"]).attachment.name == "dummy.pdf"
+    assert Message.objects.count() == 2

@@ -48,6 +48,14 @@ class FailedUpload(BytesIO):
         raise self.failure
 
 
+def open_or_fail() -> IO[bytes]:
+    """Return a temporary file, or a ``FailedUpload`` if the disk fails."""
+    try:
+        return temporary_file()
+    except StoreFailed as failure:
+        return FailedUpload(failure)
+
+
 def write_or_fail(file: IO[bytes], data: bytes) -> IO[bytes]:
     """Write ``data`` to a temporary file and return the file, or a ``FailedUpload`` if the disk fails."""
     try:
@@ -116,10 +124,7 @@ class LimitedUploadHandler(FileUploadHandler):
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
-        try:
-            self.file = temporary_file()
-        except StoreFailed as failure:
-            self.file = FailedUpload(failure)
+        self.file = open_or_fail()
         self.size = 0
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:

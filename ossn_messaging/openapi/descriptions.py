@@ -15,7 +15,6 @@ from ossn_messaging.openapi.parameters import (
     MARK,
     PAGE,
     Parameter,
-    attachment,
     conditions,
     to_send,
     user,
@@ -87,10 +86,8 @@ SENDING: tuple[Made, ...] = (
 READER = user("guid", _("the user who reads"))
 
 DESCRIPTIONS: dict[type[EnvelopeView], Description] = {
-    views.MessageSend: Description(
-        _("Send a message, with a file or without"), lambda: (*to_send(), attachment()), SENDING, "Sent"
-    ),
-    views.MessageAdd: Description(_("Send a message"), to_send, SENDING, "Sent"),
+    views.MessageSend: Description(_("Send a message, with a file or without"), to_send, SENDING, "Sent"),
+    views.MessageAdd: Description(_("Send a message, with a file or without"), to_send, SENDING, "Added"),
     views.MessageList: Description(
         _("A page of a conversation; the first is the newest, and each begins with its oldest message"),
         lambda: (

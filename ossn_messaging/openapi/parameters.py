@@ -65,16 +65,17 @@ MARK = flag("markallread", _("1 marks what is unread in this conversation as vie
 
 
 def to_send() -> tuple[Parameter, ...]:
-    """Return what ``message_add`` takes."""
+    """Return the parameters of a send."""
     return (
         user("from", _("the user who sends")),
         user("to", _("the user who receives"), 2),
         Parameter("message", text("Test", minLength=1, maxLength=conf.MAX_MESSAGE_LENGTH), _("the text")),
         *ONCE,
+        _attachment(),
     )
 
 
-def attachment() -> Parameter:
+def _attachment() -> Parameter:
     taken = [extension for extension in file_types.BY_EXTENSION if extension in conf.ATTACHMENT_EXTENSIONS]
     description = _("one file: %(extensions)s") % {"extensions": ", ".join(taken)}
     return Parameter("attachment", {"type": "string", "format": "binary"}, description, required=False, place="file")

@@ -106,7 +106,7 @@ def _answer(payload: str, code: str, message: str) -> Shape:
     )
 
 
-PAYLOADS = ("Sent", "List", "ListV1", "New", "NewV1", "Recent", "RecentV1", "Unread", "True")
+PAYLOADS = ("Sent", "Added", "List", "ListV1", "New", "NewV1", "Recent", "RecentV1", "Unread", "True")
 
 
 def shapes() -> dict[str, Shape]:
@@ -147,6 +147,9 @@ def shapes() -> dict[str, Shape]:
         "UserOnline": _user(is_online={"type": "boolean", "example": False}),
         "UserWithIcons": _user("smaller", is_online={"type": "boolean", "example": False}),
         "Sent": an_object(data | _message(whole), STORED | FILE),
+        "Added": an_object(
+            {name: shape for name, shape in _message(whole).items() if not name.startswith("is_deleted")}
+        ),
         "Item": an_object(item, is_deleted | FILE),
         "ItemV1": an_object(item_v1, is_deleted | FILE),
         "RecentItem": an_object(item | answered, is_deleted | FILE),
