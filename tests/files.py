@@ -11,6 +11,8 @@ from typing import Any
 from django.core.files.base import ContentFile
 from PIL import Image, PngImagePlugin
 
+from ossn_messaging.attachments.file_types import identify
+from ossn_messaging.attachments.images import sanitize_image
 from ossn_messaging.attachments.validation import validate_upload
 
 ICC = b"a profile's bytes, which nobody here reads" * 4
@@ -147,6 +149,13 @@ def kept(name: str, content: bytes) -> bytes:
     with validate_upload(ContentFile(content, name)) as attachment:
         data: bytes = attachment.file.read()
         return data
+
+
+def sanitized(content: bytes, max_pixels: int = 50_000_000) -> bytes:
+    """Return what is stored of an image. Unlike ``kept``, inspect it in this process."""
+    file_type = identify(content)
+    assert file_type
+    return sanitize_image(content, file_type.name, max_pixels)
 
 
 def assert_same_picture(stored: bytes, sent: bytes) -> None:

@@ -23,7 +23,7 @@ ORIENTATIONS = 1, 6
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     django.setup()
-    from ossn_messaging.attachments.images import clean
+    from ossn_messaging.attachments.images import sanitize_image
     from tests.files import exif, landscape, picture
 
     for size, quality in itertools.product(SIZES, QUALITIES):
@@ -31,14 +31,14 @@ def main() -> None:
         for orientation in ORIENTATIONS:
             sent = picture("JPEG", photo, quality=quality, exif=exif(orientation))
 
-            def cleaned(sent: bytes = sent, size: tuple[int, int] = size) -> None:
-                clean(io.BytesIO(sent), io.BytesIO(), "JPEG", size[0] * size[1])
+            def sanitized(sent: bytes = sent, size: tuple[int, int] = size) -> None:
+                sanitize_image(sent, "JPEG", size[0] * size[1])
 
             def pillow(sent: bytes = sent, quality: int = quality) -> None:
                 with Image.open(io.BytesIO(sent)) as image:
                     image.save(io.BytesIO(), "JPEG", quality=quality)
 
-            ratio = compared(cleaned, pillow)
+            ratio = compared(sanitized, pillow)
             sys.stdout.write(f"{size[0]}x{size[1]}, quality {quality}, orientation {orientation}: {ratio:.2f}\n")
 
 

@@ -131,7 +131,7 @@ def _trim_frame(chunks: Chunks, size: tuple[int, int]) -> None:
         except OSError:
             return None
 
-    frame = {name: chunks[name] for name in FRAME_CHUNKS & chunks.keys()}
+    frame = {name: data for name, data in chunks.items() if name in FRAME_CHUNKS}
     original = functools.cache(lambda: decode({}))
     for name, data in frame.items():
 
