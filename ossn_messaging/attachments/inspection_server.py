@@ -19,9 +19,12 @@ import sys
 import traceback
 from typing import Any, NoReturn
 
+from PIL import Image
+
 from ossn_messaging.attachments.content import sanitize
 from ossn_messaging.attachments.rules import Limits, Reason, Rejected, Rules
 
+Image.MAX_IMAGE_PIXELS = None  # the rules have a limit of their own
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38  # linux/prctl.h
 
@@ -65,6 +68,7 @@ class Server:
             report(reply, {"exit": None})
         else:
             if pid == 0:
+                signal.set_wakeup_fd(-1)
                 for inherited in (self.control, self.child_ended, self.wakeup, *self.children.values()):
                     inherited.close()
                 run_child(reply, *descriptors[1:])
@@ -102,7 +106,6 @@ def run_child(reply: socket.socket, file: int, output: int) -> NoReturn:
 
 def restrict(server: int, limits: Limits) -> None:
     """Set the limits, and let this process end with its server, gain no rights, and open no file or connection."""
-    signal.set_wakeup_fd(-1)
     if sys.platform == "linux":
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

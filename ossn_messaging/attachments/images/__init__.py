@@ -6,7 +6,6 @@ from ossn_messaging.attachments.images import gif, jpeg, png, webp
 from ossn_messaging.attachments.rules import Reason, Rejected
 
 Image.init()  # now, because the process that inspects a file can't open the files of Pillow's plugins
-Image.MAX_IMAGE_PIXELS = None  # IMAGE_MAX_PIXELS decides
 
 SANITIZERS = {"JPEG": jpeg.sanitize, "PNG": png.sanitize, "GIF": gif.sanitize, "WEBP": webp.sanitize}
 
