@@ -9,14 +9,15 @@ class OssnMessagingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from ossn_messaging import receivers, redaction
+        from ossn_messaging import redaction
         from ossn_messaging.checks import check_databases, check_settings
+        from ossn_messaging.models import receivers
 
         checks.register(check_settings)
         checks.register(check_databases, checks.Tags.database)
         receivers.connect()
         redaction.redact_logs()
         if apps.is_installed("drf_spectacular"):
-            from ossn_messaging import openapi
+            from ossn_messaging.api import openapi
 
             openapi.describe()

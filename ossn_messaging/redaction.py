@@ -47,8 +47,8 @@ LOGGERS = (
     "hypercorn.error",
     "uvicorn.access",
     "uvicorn.error",
-    "ossn_messaging.envelope",
-    "ossn_messaging.managers",
+    "ossn_messaging.api.envelope",
+    "ossn_messaging.models.attachments",
     "ossn_messaging.storage",
 )
 """The loggers that write about requests. A logger's filter sees only what is logged by this very logger."""

@@ -22,7 +22,7 @@ from rest_framework.throttling import SimpleRateThrottle
 
 from ossn_messaging.conf import conf
 from ossn_messaging.exceptions import StoreFailed
-from ossn_messaging.users import as_number
+from ossn_messaging.models.users import as_number
 
 IPV6_PREFIX_LENGTH = 64
 """A single client usually has a whole network of this size."""

@@ -1,7 +1,7 @@
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from ossn_messaging import views
+from ossn_messaging.api import views
 
 
 class AnyConverter(StringConverter):

@@ -23,8 +23,8 @@ from django.test import AsyncRequestFactory, Client, RequestFactory
 from django.views.debug import ExceptionReporter
 from pytest_django import Settings
 
-from ossn_messaging.keys import APIKeyManager
 from ossn_messaging.models import APIKey
+from ossn_messaging.models.api_keys import APIKeyManager
 from ossn_messaging.signals import message_sent
 from tests.files import SAMPLES
 from tests.servers import SECONDS, S3Server, s3_server

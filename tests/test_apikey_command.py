@@ -14,7 +14,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 from pytest_django import Settings
 
-from ossn_messaging.durations import LONGEST, parse_duration
+from ossn_messaging.management.durations import LONGEST, parse_duration
 from ossn_messaging.models import APIKey, Message
 from tests.conftest import error_report
 from tests.readme import README
@@ -280,7 +280,7 @@ def test_a_database_that_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
     def broken(*args: Any) -> None:
         raise DatabaseError("no such table")
 
-    monkeypatch.setattr("ossn_messaging.keys.APIKeyQuerySet.active", broken)
+    monkeypatch.setattr("ossn_messaging.models.api_keys.APIKeyQuerySet.active", broken)
     assert run("list") == (1, "", "CommandError: The database failed: no such table\n")
 
 
@@ -302,7 +302,7 @@ def test_an_error_report_has_no_key(monkeypatch: pytest.MonkeyPatch, action: str
     """Whatever fails while a key is in memory."""
     make()
     secret = "-".join(["never", "to", "be", "seen"])  # a report shows lines of this source
-    monkeypatch.setattr("ossn_messaging.keys.secrets.token_urlsafe", lambda size: secret)
+    monkeypatch.setattr("ossn_messaging.models.api_keys.secrets.token_urlsafe", lambda size: secret)
     monkeypatch.setattr("sys.stdin", io.StringIO(secret))
     monkeypatch.setattr(f"ossn_messaging.{place}", broken)
     with pytest.raises(ZeroDivisionError) as caught:

@@ -153,7 +153,7 @@ def test_every_key_is_looked_up_in_the_same_way() -> None:
 
 def test_a_digest_that_the_database_takes_for_equal(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     APIKey.objects.update(digest="A" * 64)
-    monkeypatch.setattr("ossn_messaging.keys.digest_of", lambda key: "a" * 64)
+    monkeypatch.setattr("ossn_messaging.models.api_keys.digest_of", lambda key: "a" * 64)
     assert APIKey.objects.find(key) is None
 
 
@@ -240,7 +240,7 @@ def test_a_key_is_issued_once(key: str) -> None:
 )
 def test_an_error_report_has_no_key(monkeypatch: pytest.MonkeyPatch, place: str, do: Callable[[APIKey], Any]) -> None:
     api_key = APIKey.objects.create_key("integrator")[0]
-    monkeypatch.setattr("ossn_messaging.keys.secrets.token_urlsafe", lambda size: "-".join(SECRET))
+    monkeypatch.setattr("ossn_messaging.models.api_keys.secrets.token_urlsafe", lambda size: "-".join(SECRET))
     monkeypatch.setattr(f"ossn_messaging.{place}", broken)
     with pytest.raises(ZeroDivisionError) as caught:
         do(api_key)

@@ -14,8 +14,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 
+from ossn_messaging.api.views import MessageSend
 from ossn_messaging.models import Message
-from ossn_messaging.views import MessageSend
 from tests.conftest import API, SEND, files_in, upload
 from tests.files import PDF
 

@@ -14,7 +14,7 @@ from django.core.files.storage import FileSystemStorage, InMemoryStorage
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from ossn_messaging.audit import Audit
+from ossn_messaging.management.attachment_check import Audit
 from ossn_messaging.models import Attachment, Message
 from ossn_messaging.storage import attachment_storage
 from tests.conftest import API, everywhere, files_in, keep_attachments_in, upload
@@ -201,7 +201,7 @@ def test_without_time_zones(file: Path, orphan: Path, settings: Settings) -> Non
 
 
 def test_more_files_than_are_asked_for_at_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ossn_messaging.audit.BATCH", 2)
+    monkeypatch.setattr("ossn_messaging.management.attachment_check.BATCH", 2)
     for number in range(5):
         file.with_name(f"{number:032}.pdf").write_bytes(PDF)
     assert check()[1][-1] == "1 rows, 6 files: 0 missing, 5 orphaned, 0 wrong size, 0 wrong SHA-256"

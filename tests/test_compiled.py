@@ -9,10 +9,10 @@ from django.db.models import QuerySet, Value
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from ossn_messaging.compiled import Compiled
 from ossn_messaging.exceptions import UserNotFound
 from ossn_messaging.models import APIKey, Conversation, Message
-from ossn_messaging.users import find_pair
+from ossn_messaging.models.cached_query import Compiled
+from ossn_messaging.models.users import find_pair
 from tests.conftest import API
 
 

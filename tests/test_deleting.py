@@ -440,7 +440,7 @@ def test_a_user_is_deleted_in_bounded_memory(
     sender: User, recipient: User, stranger: User, attachments_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many messages they have: of those no more are in memory than the chunk that is deleted."""
-    monkeypatch.setattr("ossn_messaging.deletion.CHUNK", 3)
+    monkeypatch.setattr("ossn_messaging.models.deletion.CHUNK", 3)
     for turn in range(4):
         send(sender, recipient, upload=upload("dummy.pdf") if turn % 2 else None)
         send(recipient, sender, upload=upload("dummy.pdf") if turn % 2 else None)

@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.log import AdminEmailHandler
 from pytest_django import Settings
 
-from ossn_messaging.downloads import give_out
+from ossn_messaging.api.downloads import give_out
 from ossn_messaging.exceptions import StoreFailed
 from ossn_messaging.models import APIKey, Attachment, Conversation, Message
 from ossn_messaging.signals import message_sent
@@ -246,7 +246,7 @@ def test_a_file_that_is_deleted_while_it_is_asked_for(
         getattr(Message.objects.all(), deletion)()
         return give_out(request, attachment)
 
-    monkeypatch.setattr("ossn_messaging.views.give_out", delete_and_give_out)
+    monkeypatch.setattr("ossn_messaging.api.views.give_out", delete_and_give_out)
     racing = api.read(api.client.get(url), 404)
     assert {**racing, "time_token": 0} == {**api.read(api.client.get(url), 404), "time_token": 0}
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]

@@ -17,8 +17,8 @@ from django.utils.http import content_disposition_header
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
+from ossn_messaging.api.views import AttachmentFile
 from ossn_messaging.models import Attachment, Message
-from ossn_messaging.views import AttachmentFile
 from tests.conftest import API, fetch, keep_attachments_in, upload
 from tests.files import PDF, SAMPLES, photo, picture
 from tests.readme import the_block
@@ -190,7 +190,7 @@ def test_under_asgi_it_is_sent_block_by_block(url: str, arf: AsyncRequestFactory
         return [block async for block in response]
 
     with pytest.MonkeyPatch.context() as small:
-        small.setattr("ossn_messaging.downloads.BLOCK_SIZE", 100)
+        small.setattr("ossn_messaging.api.downloads.BLOCK_SIZE", 100)
         responses = [answer(), answer(Range="bytes=2-105")]
         packed = answer()
         packed.streaming_content = packed_blocks()

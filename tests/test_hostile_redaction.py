@@ -18,6 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 
+from ossn_messaging.api.views import AttachmentFile
 from ossn_messaging.models import APIKey
 from ossn_messaging.redaction import (
     MAX_ARGUMENT_LENGTH,
@@ -32,7 +33,6 @@ from ossn_messaging.redaction import (
     redact_start,
     register_secret,
 )
-from ossn_messaging.views import AttachmentFile
 from tests.conftest import API, upload
 from tests.test_redaction import IMPORTED, OWN, record
 
@@ -317,7 +317,7 @@ def test_a_key_that_is_too_long_is_not_looked_up(api: API, monkeypatch: pytest.M
         return api.client.get("/messages/attachment/1/x", {"api_key_token": key})
 
     assert ask(long[:-1]).status_code == (404 if way == "a file" else 200)
-    monkeypatch.setattr("ossn_messaging.keys.digest_of", None)
+    monkeypatch.setattr("ossn_messaging.models.api_keys.digest_of", None)
     response = ask(long)
     assert response.status_code == (404 if way == "a file" else 401)
     assert not hasattr(response.wsgi_request, "_ossn_messaging_keys")

@@ -15,8 +15,8 @@ from django.test import Client
 from pytest_django import Settings
 
 from ossn_messaging.exceptions import IdempotencyConflict
-from ossn_messaging.idempotency import IdempotencyRecordQuerySet
 from ossn_messaging.models import Conversation, IdempotencyRecord, Message
+from ossn_messaging.models.idempotency import IdempotencyRecordQuerySet
 from tests.conftest import API, SEND, everywhere, fetch, files_in, upload
 from tests.files import PDF
 from tests.site import Behind

@@ -25,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from ossn_messaging.endpoints import EnvelopeView
+from ossn_messaging.api.endpoints import EnvelopeView
 from ossn_messaging.models import APIKey, Message
 from tests.conftest import API, SEND, upload
 from tests.files import PDF

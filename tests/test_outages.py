@@ -22,9 +22,9 @@ from PIL import Image
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from ossn_messaging import s3 as s3_module
 from ossn_messaging.exceptions import StoreFailed
 from ossn_messaging.models import Attachment, Conversation, Message
+from ossn_messaging.storage import s3 as s3_module
 from tests.conftest import API, SEND, files_in, keep_attachments_in, keep_attachments_in_s3, upload
 from tests.files import pdf, picture
 from tests.servers import HOST, SECONDS, S3Server, reset_when_closed, s3_server, wait_until

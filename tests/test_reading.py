@@ -13,9 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from ossn_messaging.conversations import ConversationQuerySet
 from ossn_messaging.models import APIKey, Conversation, Message
-from ossn_messaging.querysets import MessageQuerySet
+from ossn_messaging.models.conversations import ConversationQuerySet
+from ossn_messaging.models.querysets import MessageQuerySet
 from tests.conftest import API, fetch, upload
 from tests.files import PDF
 from tests.site import Behind

@@ -34,8 +34,8 @@ from rest_framework.parsers import BaseParser, FormParser, JSONParser, MultiPart
 from rest_framework.request import Request
 
 from ossn_messaging import redaction
+from ossn_messaging.api.envelope import NoNegotiation
 from ossn_messaging.authentication import APIKeyAuthentication, KeyHolder
-from ossn_messaging.envelope import NoNegotiation
 from ossn_messaging.models import APIKey
 from ossn_messaging.redaction import (
     LOGGERS,

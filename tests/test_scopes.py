@@ -13,8 +13,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from ossn_messaging.exceptions import ScopeMissing, UserNotPermitted
-from ossn_messaging.keys import USE_INTERVAL
 from ossn_messaging.models import APIKey, Message
+from ossn_messaging.models.api_keys import USE_INTERVAL
 from tests.conftest import API, fetch, upload
 
 

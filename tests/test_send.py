@@ -19,9 +19,9 @@ from django.utils import translation
 from django.utils.translation import gettext_lazy
 from pytest_django import Settings
 
-from ossn_messaging.links import icon_url, site_root
+from ossn_messaging.api.serializers import sent_object
+from ossn_messaging.api.signing import icon_url, site_root
 from ossn_messaging.models import APIKey, Message
-from ossn_messaging.serializers import sent_object
 from tests.conftest import API, SEND, everywhere, fetch, upload
 from tests.files import SAMPLES
 
@@ -423,7 +423,7 @@ def test_the_answer_comes_after_the_commit(api: API, monkeypatch: pytest.MonkeyP
         in_transaction.append(connection.in_atomic_block)
         return sent_object(*args)
 
-    monkeypatch.setattr("ossn_messaging.views.sent_object", note)
+    monkeypatch.setattr("ossn_messaging.api.views.sent_object", note)
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
     api.ok()
     assert in_transaction == [False]

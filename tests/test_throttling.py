@@ -25,8 +25,8 @@ from rest_framework.request import Request
 from ossn_messaging import throttling
 from ossn_messaging.authentication import APIKeyAuthentication
 from ossn_messaging.exceptions import StoreFailed
-from ossn_messaging.keys import APIKeyManager
 from ossn_messaging.models import APIKey, Message
+from ossn_messaging.models.api_keys import APIKeyManager
 from tests.conftest import API, SEND, fetch, upload
 from tests.servers import SECONDS, absent
 from tests.site import broken

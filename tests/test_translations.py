@@ -147,7 +147,7 @@ def test_a_log_is_in_one_language(
     def fail(*args: Any, **kwargs: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("ossn_messaging.views.clean_text", fail)
+    monkeypatch.setattr("ossn_messaging.api.views.clean_text", fail)
     api.client.defaults["HTTP_ACCEPT_LANGUAGE"] = "de"
     answer = api.send(status=500)
     assert answer["message"] == "Message send failed: im Server ist ein Fehler aufgetreten"

@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext
 
-from ossn_messaging.users import as_number
+from ossn_messaging.models.users import as_number
 
 View = Callable[..., Any]
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from ossn_messaging.admin.base import may_view
 from ossn_messaging.models import Conversation, Message
-from ossn_messaging.users import as_number
+from ossn_messaging.models.users import as_number
 
 SIZE = 50
 """How many messages a page has."""

@@ -14,10 +14,10 @@ from django.views.decorators.debug import sensitive_variables
 
 from ossn_messaging.admin.base import MessagingAdmin, may_view
 from ossn_messaging.admin.filters import KeyStateFilter, KeyUseFilter
-from ossn_messaging.keys import SCOPES, APIKeyQuerySet, all_scopes
 from ossn_messaging.models import APIKey
+from ossn_messaging.models.api_keys import SCOPES, APIKeyQuerySet, all_scopes
+from ossn_messaging.models.users import as_number
 from ossn_messaging.redaction import use_redacting_reporter
-from ossn_messaging.users import as_number
 
 EXPIRY_YEARS = range(1970, 9000)
 """Every time zone can show a time in these years; a time in the year 1 or 9999 may overflow."""

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from ossn_messaging.admin.base import may_view
 from ossn_messaging.admin.filters import Ids, MessageFilter, TimeFilter
 from ossn_messaging.models import Message
-from ossn_messaging.users import as_number
+from ossn_messaging.models.users import as_number
 
 SCAN_LIMIT = 1000
 """How many messages are looked at for one page, where filters ask for what no index knows."""

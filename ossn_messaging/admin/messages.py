@@ -27,7 +27,7 @@ from ossn_messaging.admin.conversation_view import conversation_context, convers
 from ossn_messaging.admin.filters import AttachmentFilter, KeyFilter, StateFilter, TimeFilter
 from ossn_messaging.admin.lists import MessageList
 from ossn_messaging.models import APIKey, Attachment, Conversation, Message
-from ossn_messaging.users import as_number
+from ossn_messaging.models.users import as_number
 
 PREVIEW_LENGTH = 80
 """How much of a text the list shows, in characters."""

@@ -5,9 +5,9 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
-import ossn_messaging.deletion
-import ossn_messaging.fields
-import ossn_messaging.keys
+import ossn_messaging.models.api_keys
+import ossn_messaging.models.deletion
+import ossn_messaging.models.fields
 
 
 class Migration(migrations.Migration):
@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("name", models.CharField(max_length=100, verbose_name="name")),
                 ("digest", models.CharField(editable=False, max_length=64, unique=True, verbose_name="digest")),
-                ("scopes", models.JSONField(default=ossn_messaging.keys.all_scopes, verbose_name="scopes")),
+                ("scopes", models.JSONField(default=ossn_messaging.models.api_keys.all_scopes, verbose_name="scopes")),
                 (
                     "is_restricted",
                     models.BooleanField(default=False, editable=False, verbose_name="restricted to its users"),
@@ -87,7 +87,7 @@ class Migration(migrations.Migration):
                     "recipient",
                     models.ForeignKey(
                         db_index=False,
-                        on_delete=ossn_messaging.deletion.with_user,
+                        on_delete=ossn_messaging.models.deletion.with_user,
                         related_name="ossn_messages_received",
                         to=settings.AUTH_USER_MODEL,
                         verbose_name="recipient",
@@ -97,7 +97,7 @@ class Migration(migrations.Migration):
                     "sender",
                     models.ForeignKey(
                         db_index=False,
-                        on_delete=ossn_messaging.deletion.with_user,
+                        on_delete=ossn_messaging.models.deletion.with_user,
                         related_name="ossn_messages_sent",
                         to=settings.AUTH_USER_MODEL,
                         verbose_name="sender",
@@ -121,7 +121,7 @@ class Migration(migrations.Migration):
             name="Attachment",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("file", ossn_messaging.fields.AttachmentField(unique=True, upload_to="", verbose_name="file")),
+                ("file", ossn_messaging.models.fields.AttachmentField(unique=True, upload_to="", verbose_name="file")),
                 ("name", models.CharField(max_length=255, verbose_name="name")),
                 ("content_type", models.CharField(max_length=100, verbose_name="content type")),
                 ("size", models.PositiveBigIntegerField(verbose_name="size")),

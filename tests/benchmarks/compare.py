@@ -141,7 +141,7 @@ class Site:
         from django.core.files.base import ContentFile
         from django.test import RequestFactory
 
-        from ossn_messaging.links import attachment_url
+        from ossn_messaging.api.signing import attachment_url
         from ossn_messaging.models import Message
 
         sender, recipient = User.objects.filter(pk__in=self.people[:2])

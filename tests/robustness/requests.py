@@ -133,7 +133,7 @@ def world() -> World:
     from django.test import Client
     from django.test.client import RequestFactory
 
-    from ossn_messaging.links import attachment_url
+    from ossn_messaging.api.signing import attachment_url
     from ossn_messaging.models import APIKey, Message
 
     users = [User.objects.create_user(name) for name in ("arsalanshah", "testuser", "third", "fourth")]

@@ -21,7 +21,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from ossn_messaging.links import sign
+from ossn_messaging.api.signing import sign
 from ossn_messaging.models import APIKey, Attachment, Message
 from tests.conftest import API, fetch, keep_attachments_in, upload
 from tests.files import PDF

@@ -15,11 +15,11 @@ from django.db import DatabaseError, router, transaction
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from ossn_messaging.descriptions import TITLES, described, described_in_full, details, iso, line, whom
-from ossn_messaging.durations import parse_duration
-from ossn_messaging.keys import SCOPES, APIKeyQuerySet, all_scopes, checked_scopes
+from ossn_messaging.management.durations import parse_duration
+from ossn_messaging.management.key_descriptions import TITLES, described, described_in_full, details, iso, line, whom
+from ossn_messaging.management.tables import lines_of, printable
 from ossn_messaging.models import APIKey
-from ossn_messaging.tables import lines_of, printable
+from ossn_messaging.models.api_keys import SCOPES, APIKeyQuerySet, all_scopes, checked_scopes
 
 USAGE = 2
 """The exit status where the command line is wrong; where it is right and can't be done, it is 1."""

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from ossn_messaging.audit import DELETED, PROBLEMS, Audit, Finding
-from ossn_messaging.tables import lines_of, printable
+from ossn_messaging.management.attachment_check import DELETED, PROBLEMS, Audit, Finding
+from ossn_messaging.management.tables import lines_of, printable
 
 T = TypeVar("T")
 

@@ -7,11 +7,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from ossn_messaging import exceptions as errors
-from ossn_messaging import icons, links, views
-from ossn_messaging.attachments.rules import Reason
-from ossn_messaging.endpoints import EnvelopeView
-from ossn_messaging.exceptions import MessagingError
-from ossn_messaging.openapi.parameters import (
+from ossn_messaging.api import avatars, signing, views
+from ossn_messaging.api.endpoints import EnvelopeView
+from ossn_messaging.api.openapi.parameters import (
     MARK,
     PAGE,
     Parameter,
@@ -19,7 +17,9 @@ from ossn_messaging.openapi.parameters import (
     to_send,
     user,
 )
-from ossn_messaging.openapi.shapes import number, one_of, text
+from ossn_messaging.api.openapi.shapes import number, one_of, text
+from ossn_messaging.attachments.rules import Reason
+from ossn_messaging.exceptions import MessagingError
 
 Made = Callable[[], MessagingError]
 """An error's class, or what makes one of a class that wants arguments."""
@@ -140,7 +140,7 @@ DESCRIPTIONS: dict[type[EnvelopeView], Description] = {
         lambda: (
             Parameter("guid", number(175, minimum=0), _("the attachment's number"), place="path"),
             Parameter("name", text("dummy.pdf", minLength=1), _("its name"), place="path"),
-            Parameter(links.SIGNATURE, {"type": "string"}, _("opens it to anyone for a time"), required=False),
+            Parameter(signing.SIGNATURE, {"type": "string"}, _("opens it to anyone for a time"), required=False),
             *conditions(),
         ),
         (
@@ -155,7 +155,7 @@ DESCRIPTIONS: dict[type[EnvelopeView], Description] = {
         _("The icon of a user for whom the site has none"),
         lambda: (
             Parameter("username", text("arsalanshah"), _("the user's name"), place="path"),
-            Parameter("size", one_of("string", *icons.SIZES), _("its size"), place="path"),
+            Parameter("size", one_of("string", *avatars.SIZES), _("its size"), place="path"),
             Parameter(
                 "digest",
                 text("c0e15d54735a596d4e16bf1aaa999758", pattern="^[0-9a-f]{32}$"),

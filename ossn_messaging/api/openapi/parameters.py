@@ -6,10 +6,10 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from ossn_messaging.api.openapi.shapes import Shape, number, one_of, text
 from ossn_messaging.attachments import file_types
 from ossn_messaging.authentication import APIKeyAuthentication
 from ossn_messaging.conf import conf
-from ossn_messaging.openapi.shapes import Shape, number, one_of, text
 
 MULTIPART = "multipart/form-data"
 FORMS = (MULTIPART, "application/x-www-form-urlencoded", "application/json")

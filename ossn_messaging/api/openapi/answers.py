@@ -6,13 +6,13 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from ossn_messaging.api.endpoints import EnvelopeView
+from ossn_messaging.api.openapi.descriptions import Description
+from ossn_messaging.api.openapi.shapes import Shape, example, ref, shapes
+from ossn_messaging.api.views import Avatar, MessageSend
 from ossn_messaging.attachments import file_types
 from ossn_messaging.authentication import APIKeyAuthentication
-from ossn_messaging.endpoints import EnvelopeView
 from ossn_messaging.exceptions import MessagingError
-from ossn_messaging.openapi.descriptions import Description
-from ossn_messaging.openapi.shapes import Shape, example, ref, shapes
-from ossn_messaging.views import Avatar, MessageSend
 
 Answer = dict[str, Any]
 JSON = "application/json"

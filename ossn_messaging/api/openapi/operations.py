@@ -8,12 +8,12 @@ from django.utils.translation import pgettext
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ComponentRegistry, ResolvedComponent
 
-from ossn_messaging.endpoints import EnvelopeView
-from ossn_messaging.openapi.answers import URL_TOO_LONG, answers
-from ossn_messaging.openapi.descriptions import DESCRIPTIONS, Description
-from ossn_messaging.openapi.parameters import FORMS, KEY, MULTIPART, Parameter
-from ossn_messaging.openapi.security import EITHER
-from ossn_messaging.openapi.shapes import PREFIX, Shape, shapes
+from ossn_messaging.api.endpoints import EnvelopeView
+from ossn_messaging.api.openapi.answers import URL_TOO_LONG, answers
+from ossn_messaging.api.openapi.descriptions import DESCRIPTIONS, Description
+from ossn_messaging.api.openapi.parameters import FORMS, KEY, MULTIPART, Parameter
+from ossn_messaging.api.openapi.security import EITHER
+from ossn_messaging.api.openapi.shapes import PREFIX, Shape, shapes
 
 WORD = re.compile(r"\w+")
 

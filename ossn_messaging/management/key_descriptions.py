@@ -6,8 +6,8 @@ from typing import Any
 from django.db.models import Count
 from django.utils import timezone
 
+from ossn_messaging.management.tables import printable
 from ossn_messaging.models import APIKey
-from ossn_messaging.tables import printable
 
 TITLES = ("id", "name", "scopes", "users", "created", "expires", "revoked", "last used")
 

@@ -4,8 +4,9 @@ import hashlib
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models, router, transaction
 from django.db.models import Q
@@ -15,11 +16,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
-from ossn_messaging.compiled import Compiled
+from ossn_messaging.exceptions import ScopeMissing, UserNotPermitted
+from ossn_messaging.models.cached_query import Compiled
 from ossn_messaging.redaction import MAX_SECRET_LENGTH
-
-if TYPE_CHECKING:
-    from ossn_messaging.models import APIKey
 
 SCOPES = {"send": gettext_lazy("send and delete messages"), "read": gettext_lazy("read messages and attachments")}
 """What a key may be allowed to do."""
@@ -155,3 +154,78 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
         if api_key.last_used_at is None or api_key.last_used_at <= timezone.now() - USE_INTERVAL:
             keys.filter(pk=api_key.pk).touch()
         return api_key
+
+
+class APIKey(models.Model):
+    """A key with which a program may use the API. Only its digest is kept."""
+
+    name = models.CharField(_("name"), max_length=100)
+    digest = models.CharField(_("digest"), max_length=64, unique=True, editable=False)
+    """SHA-256 of the key, in hexadecimal."""
+    scopes = models.JSONField(_("scopes"), default=all_scopes)
+    """A list of what the key may do, each one of ``SCOPES``."""
+    users = models.ManyToManyField(
+        settings.AUTH_USER_MODEL,
+        blank=True,
+        related_name="ossn_api_keys",
+        verbose_name=_("users"),
+        help_text=_("Whom it may act as: whom messages are from, and whose are read. Empty: anyone."),
+    )
+    is_restricted = models.BooleanField(_("restricted to its users"), default=False, editable=False)
+    """Whether it may act as ``users`` alone, though the last of them has been deleted meanwhile."""
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(_("last used at"), null=True, blank=True, editable=False)
+    """To within ``keys.USE_INTERVAL``."""
+
+    objects = APIKeyManager()
+
+    class Meta:
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+
+    def require(self, scope: str, user_id: int) -> None:
+        """Raise ``ScopeMissing`` or ``UserNotPermitted`` unless the key may do this, as this user."""
+        if scope not in self.scopes:
+            raise ScopeMissing(scope)
+        if not self.may_act_as(user_id):
+            raise UserNotPermitted
+
+    def may_act_as(self, *user_ids: int) -> bool:
+        """Whether the key may act as one of these users."""
+        return not self.is_restricted or self.users.using(self._writer).filter(pk__in=user_ids).exists()
+
+    def restrict_to(self, users: "Iterable[AbstractBaseUser]") -> None:
+        """Let the key act as these users alone; as anyone where there are none."""
+        chosen = list(users)
+        with transaction.atomic(using=self._writer):
+            self.is_restricted = bool(chosen)
+            self.save(using=self._writer, update_fields=["is_restricted"])
+            self.users.set([user.pk for user in chosen])
+
+    def revoke(self) -> None:
+        """Revoke the key at once; a key that is revoked already keeps the time at which it was."""
+        type(self).objects.using(self._writer).filter(pk=self.pk).revoke()
+        self.refresh_from_db(using=self._writer, fields=["revoked_at"])
+
+    def rotate(self, overlap: timedelta) -> "tuple[APIKey, str]":
+        """Make a key of the same name that may do the same, and let this one expire after ``overlap``.
+
+        Returns the new key and its text, which can't be had again. Raises ``ValueError`` if this one is not active.
+        """
+        keys = type(self).objects.db_manager(self._writer)
+        made: tuple[APIKey, str] = keys.rotate(self, overlap)
+        return made
+
+    @property
+    def _writer(self) -> str:
+        return router.db_for_write(type(self), instance=self)

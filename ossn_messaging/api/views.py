@@ -13,12 +13,20 @@ from rest_framework import exceptions as drf
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ossn_messaging import icons, links
+from ossn_messaging.api import avatars, signing
+from ossn_messaging.api.downloads import give_out
+from ossn_messaging.api.endpoints import Endpoint, EnvelopeView
+from ossn_messaging.api.envelope import success
+from ossn_messaging.api.serializers import (
+    added_object,
+    is_online,
+    listed_object,
+    new_object,
+    sent_object,
+    user_object,
+)
 from ossn_messaging.attachments.rules import Reason
 from ossn_messaging.authentication import BodylessAPIKeyAuthentication
-from ossn_messaging.downloads import give_out
-from ossn_messaging.endpoints import Endpoint, EnvelopeView
-from ossn_messaging.envelope import success
 from ossn_messaging.exceptions import (
     AttachmentRefused,
     BadIdempotencyKey,
@@ -27,18 +35,10 @@ from ossn_messaging.exceptions import (
     ReadFailed,
     UnknownDeletion,
 )
-from ossn_messaging.managers import clean_text
 from ossn_messaging.models import APIKey, Attachment, Conversation, Message
-from ossn_messaging.serializers import (
-    added_object,
-    is_online,
-    listed_object,
-    new_object,
-    sent_object,
-    user_object,
-)
+from ossn_messaging.models.messages import clean_text
+from ossn_messaging.models.users import all_are_found, as_number, check_reader, find_pair
 from ossn_messaging.throttling import KeyThrottle
-from ossn_messaging.users import all_are_found, as_number, check_reader, find_pair
 
 MAX_PAGE = 10**9
 """No user has so many, and every database can count to where it is."""
@@ -294,7 +294,7 @@ class AttachmentFile(EnvelopeView):
         All that the request says is read before the attachment is looked for: what is wrong with it must not tell
         whether there is one. So is the session: of an answer for which Django has looked into it, the headers say so.
         """
-        signature = request.query_params.get(links.SIGNATURE, "")
+        signature = request.query_params.get(signing.SIGNATURE, "")
         user = getattr(request._request, "user", None)
         visitor = user if user is not None and user.is_authenticated else None
         try:
@@ -309,7 +309,7 @@ class AttachmentFile(EnvelopeView):
         if attachment is None or attachment.name != name:
             raise Http404
         if (
-            links.opens(signature, attachment)
+            signing.opens(signature, attachment)
             or (visitor is not None and attachment.is_open_to(visitor))
             or (api_key is not None and attachment.message.is_open_to_key(api_key))
         ):
@@ -323,8 +323,8 @@ class Avatar(EnvelopeView):
     http_method_names = ["get", "head", "options"]
 
     def get(self, request: Request, username: str, size: str, digest: str) -> HttpResponse:
-        if size not in icons.SIZES or digest != links.icon_hash(username, size):
+        if size not in avatars.SIZES or digest != signing.icon_hash(username, size):
             raise Http404
-        response = HttpResponse(icons.default_icon(digest, size), content_type="image/jpeg")
+        response = HttpResponse(avatars.default_icon(digest, size), content_type="image/jpeg")
         response["Cache-Control"] = "public, max-age=86400"
         return response

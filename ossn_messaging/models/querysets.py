@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from django.db import connections, models
 from django.db.models import OuterRef, Value
 
-from ossn_messaging.compiled import Compiled
-from ossn_messaging.deletion import DeletingQuerySet
+from ossn_messaging.models.cached_query import Compiled
+from ossn_messaging.models.conversations import Conversation
+from ossn_messaging.models.deletion import DeletingQuerySet
 
 if TYPE_CHECKING:
-    from ossn_messaging.models import Conversation, Message
+    from ossn_messaging.models.messages import Message
 
 Row = TypeVar("Row")
 

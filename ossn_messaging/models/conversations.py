@@ -5,17 +5,21 @@ from datetime import datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from django.apps import apps
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connections, models, router, transaction
 from django.db.models import Count, OuterRef, Subquery, Sum
 from django.db.models.functions import Coalesce
+from django.utils.translation import gettext_lazy as _
 
-from ossn_messaging.compiled import Compiled
 from ossn_messaging.conf import conf
+from ossn_messaging.models.cached_query import Compiled
 from ossn_messaging.signals import message_viewed
 
 if TYPE_CHECKING:
-    from ossn_messaging.models import Conversation, Message
+    from ossn_messaging.models.messages import Message
+    from ossn_messaging.models.querysets import MessageQuerySet
 
 # MariaDB assigns in this order, and each assignment sees what those before it did.
 ADVANCE = """
@@ -29,6 +33,12 @@ VALUES (%s, %s, 1, 1, %s, 0, 1, %s), (%s, %s, 1, 1, %s, 0, 1, %s)
     {active_at} = CASE WHEN {table}.{active_at} > {new_active_at} THEN {table}.{active_at} ELSE {new_active_at} END
 RETURNING {id}, {position}, {active_at} > %s
 """
+
+
+def stored_messages(using: str | None = None) -> "MessageQuerySet":
+    """Return all messages. Their model is named by a string because it stands above this one."""
+    messages: MessageQuerySet = apps.get_model("ossn_messaging.Message").objects.using(using)
+    return messages
 
 
 class Unread(NamedTuple):
@@ -72,8 +82,6 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         self, user_id: int, number: int, *, size: int | None = None, with_others: bool
     ) -> "list[Conversation]":
         """Do what ``recent()`` says of a user who need not be known: on the first page each has its ``user``."""
-        from ossn_messaging.models import Message
-
         size = size or conf.PAGE_SIZE
         using, skip = self._current().db, (max(number, 1) - 1) * size
         if skip:  # what belongs to a conversation would be looked up for all that are skipped
@@ -83,7 +91,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         else:
             page = self._current()._recent(user_id, size=size, with_others=with_others)
         ids = [side.newest_id for side in page if side.newest_id]
-        messages = Message.objects.using(using).with_ids(*ids) if ids else []
+        messages = stored_messages(using).with_ids(*ids) if ids else []
         found = {message.pk: message for message in messages}
         for side in page:
             message = found.get(side.newest_id or 0)
@@ -99,12 +107,10 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
     def mark_read(self, side: "Conversation") -> int:
         """Do what ``Conversation.mark_read`` says; what has come since ``side`` was read stays unread."""
-        from ossn_messaging.models import Message
-
         if not side.unread:
             return 0
         using = router.db_for_write(self.model, instance=side)
-        received = Message.objects.using(using).received(side.user_id, side.other_id)
+        received = stored_messages(using).received(side.user_id, side.other_id)
         with transaction.atomic(using=using):
             held = self.using(using).select_for_update().filter(pk=side.pk).first()
             if held is None:  # one of the two was deleted meanwhile
@@ -153,13 +159,11 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         return self.annotate(seen_up_to=Subquery(mirrored.values("read_up_to")))
 
     def _with_newest(self) -> Self:
-        from ossn_messaging.models import Message
-
         pair = OuterRef("user"), OuterRef("other")
         # Of an equal position, PostgreSQL thinks that the index of the other side serves as well, and reads all of it.
         halves = [
             half.filter(position__gte=OuterRef("newest")).order_by("-position").values("pk")[:1]
-            for half in (Message.objects.sent(*pair), Message.objects.received(*pair))
+            for half in (stored_messages().sent(*pair), stored_messages().received(*pair))
         ]
         return self._with_seen().annotate(newest_id=Coalesce(*(Subquery(half) for half in halves)))
 
@@ -199,8 +203,6 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
         The sides are held, and the rows of the messages are as they will be.
         """
-        from ossn_messaging.models import Message
-
         users, others = zip(*gone, strict=True) if gone else ((), ())
         for side in self.filter(user_id__in=users, other_id__in=others):
             messages = gone[side.user_id, side.other_id]
@@ -208,7 +210,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
             side.unread -= sum(
                 message.recipient_id == side.user_id and message.position > side.read_up_to for message in messages
             )
-            newest = next(iter(Message.objects.using(self.db).of_side(side, below=side.position + 1)), None)
+            newest = next(iter(stored_messages(self.db).of_side(side, below=side.position + 1)), None)
             side.newest, side.active_at = (newest.position, newest.created_at) if newest else (None, None)
             side.save(using=self.db, update_fields=["messages", "unread", "newest", "active_at"])
 
@@ -216,8 +218,6 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 @cache
 def advance_sql(using: str) -> str:
     """Return ``ADVANCE`` in the words of a database."""
-    from ossn_messaging.models import Conversation
-
     connection = connections[using]
     quote = connection.ops.quote_name
     name = {field.name: quote(str(field.column)) for field in Conversation._meta.concrete_fields}
@@ -229,3 +229,105 @@ def advance_sql(using: str) -> str:
         new = "VALUES({})"
     name |= {f"new_{field}": new.format(name[field]) for field in ("unread", "active_at")}
     return ADVANCE.format(table=quote(Conversation._meta.db_table), **name)
+
+
+class Conversation(models.Model):
+    """One user's side of the messages between them and another: what of it is kept rather than counted.
+
+    A send touches two rows, one a side; they are also the lock that puts the sends of a conversation in a line.
+    """
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        db_index=False,
+        related_name="ossn_conversations",
+        verbose_name=_("user"),
+    )
+    other = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="+",
+        verbose_name=_("other user"),
+    )
+    position = models.PositiveBigIntegerField(_("position"), default=0, editable=False)
+    """That of the newest message that there ever was, the same on both sides."""
+    messages = models.PositiveBigIntegerField(_("messages"), default=0)
+    """How many messages the user has not deleted."""
+    unread = models.PositiveBigIntegerField(_("unread messages"), default=0)
+    """How many of those the other sent and the user has not viewed: those with a position above ``read_up_to``."""
+    read_up_to = models.PositiveBigIntegerField(_("read up to"), default=0)
+    """The position up to which the user has viewed what the other sent."""
+    newest = models.PositiveBigIntegerField(_("newest message"), null=True, editable=False)
+    """The position of the newest message that the user has not deleted, ``None`` where there are none."""
+    active_at = models.DateTimeField(_("active at"), null=True)
+    """When that message was sent."""
+
+    seen_up_to: int | None = None
+    """The position up to which the other has viewed what the user sent; ``None`` until it is asked for."""
+    newest_id: int | None = None
+    of_all: int | None = None
+    """Of how many conversations of the user this is one, where it was asked for with them."""
+    newest_message: "Message | None" = None
+    """What ``Conversation.objects.recent()`` has found."""
+
+    objects = ConversationQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("conversation")
+        verbose_name_plural = _("conversations")
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["user", "other"], name="ossn_conversation_unique"),
+        ]
+        indexes = [
+            models.Index(fields=["user", "-active_at", "-other"], name="ossn_conversation_recent"),
+            models.Index(fields=["user", "unread"], name="ossn_conversation_unread"),
+        ]
+
+    def __str__(self) -> str:
+        return _("conversation %(id)s") % {"id": self.pk}
+
+    def page(self, number: int = 1, *, before: int | None = None, size: int | None = None) -> "list[Message]":
+        """Return a page of the messages that the user has not deleted, newest first.
+
+        ``number`` counts pages from 1; ``before`` is the id of the message that the page comes before, and costs the
+        same however far back that is. ``size`` is ``PAGE_SIZE`` where it is not given.
+        """
+        size = size or conf.PAGE_SIZE
+        skip, below = (max(number, 1) - 1) * size, self.position + 1
+        if before is None and skip >= self.messages:
+            return []
+        messages = stored_messages(self._state.db)
+        if before is not None:
+            skip, below = 0, messages.position_of(before, self)
+        elif self.messages == self.position:  # none was ever deleted, so each page is a known range of positions
+            skip, below = 0, below - skip
+        return self.told(messages.of_side(self, below=below, skip=skip, size=size))
+
+    def unread_page(self, number: int = 1, *, size: int | None = None) -> "list[Message]":
+        """Return a page, counted from 1, of those that the other sent and the user has not viewed, newest first."""
+        size = size or conf.PAGE_SIZE
+        skip = (max(number, 1) - 1) * size
+        if skip >= self.unread:
+            return []
+        return self.told(stored_messages(self._state.db).unread_of_side(self, skip=skip, size=size))
+
+    def mark_read(self) -> int:
+        """Mark what the user has received, up to the newest message that this object knows of, as viewed.
+
+        Returns how many messages it marked. ``message_viewed`` follows the commit.
+        """
+        marked: int = type(self).objects.mark_read(self)
+        return marked
+
+    def told(self, messages: "Iterable[Message]") -> "list[Message]":
+        """Return the messages with what the two sides tell of whether they are viewed."""
+        told = list(messages)
+        if self.seen_up_to is None and any(message.sender_id == self.user_id for message in told):
+            mirrored = type(self).objects.using(self._state.db).filter(user=self.other_id, other=self.user_id)
+            self.seen_up_to = mirrored.values_list("read_up_to", flat=True).first()
+        for message in told:
+            up_to = self.seen_up_to if message.sender_id == self.user_id else self.read_up_to
+            message.is_viewed = message.position <= (up_to or 0)
+        return told

@@ -16,14 +16,14 @@ from rest_framework.schemas.inspectors import ViewInspector
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
+from ossn_messaging.api.envelope import EnvelopeRenderer, NoNegotiation, failure
+from ossn_messaging.api.parsers import FormParser, JSONParser, MultiPartParser, query_of, take_chunked
 from ossn_messaging.authentication import APIKeyAuthentication
 from ossn_messaging.conf import conf
-from ossn_messaging.envelope import EnvelopeRenderer, NoNegotiation, failure
 from ossn_messaging.exceptions import MessagingDisabled
 from ossn_messaging.models import APIKey
-from ossn_messaging.parsers import FormParser, JSONParser, MultiPartParser, query_of, take_chunked
+from ossn_messaging.models.users import find_reader
 from ossn_messaging.throttling import KeyThrottle, RateThrottle, SenderThrottle
-from ossn_messaging.users import find_reader
 
 CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
 

@@ -2,19 +2,21 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.files.base import File
 from django.db import models
-from django.utils.crypto import salted_hmac
+from django.utils.crypto import constant_time_compare, salted_hmac
+from django.utils.translation import gettext_lazy as _
 
 from ossn_messaging.attachments.validation import size_and_sha256
 from ossn_messaging.exceptions import BadIdempotencyKey, IdempotencyConflict
 
 if TYPE_CHECKING:
-    from ossn_messaging.models import IdempotencyRecord, Message
+    from ossn_messaging.models.messages import Message
 
 KEY_MAX_LENGTH = 255
 """In characters."""
@@ -57,3 +59,44 @@ class IdempotencyRecordQuerySet(models.QuerySet["IdempotencyRecord"]):
             raise IdempotencyConflict
         message.replayed_from = existing
         return message
+
+
+class IdempotencyRecord(models.Model):
+    """What a sender asked for under an idempotency key, so that it is done only once."""
+
+    sender = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, db_index=False, related_name="+", verbose_name=_("sender")
+    )
+    recipient = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", verbose_name=_("recipient")
+    )
+    key_digest = models.CharField(_("digest of the idempotency key"), max_length=64)
+    """SHA-256 of the idempotency key, in hexadecimal: some databases take two texts for equal that are not."""
+    request_digest = models.CharField(_("digest of the request"), max_length=64)
+    """HMAC-SHA-256 of the request with ``SECRET_KEY``, in hexadecimal, so that nobody can try out what the text was."""
+    message = models.OneToOneField(
+        "ossn_messaging.Message",
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="idempotency_record",
+        verbose_name=_("message"),
+    )
+
+    former_digests: Sequence[str] = ()
+    """What ``request_digest`` would be with each of ``SECRET_KEY_FALLBACKS``; not stored."""
+
+    objects = IdempotencyRecordQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+        verbose_name = _("idempotency record")
+        verbose_name_plural = _("idempotency records")
+        constraints = [models.UniqueConstraint(fields=["sender", "key_digest"], name="ossn_idempotency_key_unique")]
+
+    def __str__(self) -> str:
+        return _("idempotency record %(id)s") % {"id": self.pk}
+
+    def matches(self, stored: "IdempotencyRecord") -> bool:
+        """Return whether both were built from the same request."""
+        digests = (self.request_digest, *self.former_digests)
+        return any(constant_time_compare(digest, stored.request_digest) for digest in digests)

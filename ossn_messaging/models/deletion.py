@@ -12,11 +12,13 @@ from django.db.models.deletion import CASCADE, PROTECT, RESTRICT, Collector, get
 from django.utils import timezone
 
 from ossn_messaging.attachments.uploads import temporary_file
+from ossn_messaging.models.attachments import Attachment
+from ossn_messaging.models.conversations import Conversation
 from ossn_messaging.signals import message_deleted
 from ossn_messaging.storage import discard
 
 if TYPE_CHECKING:
-    from ossn_messaging.models import Message
+    from ossn_messaging.models.messages import Message
 
 
 class DeletingQuerySet(models.QuerySet["Message"]):
@@ -35,8 +37,6 @@ class DeletingQuerySet(models.QuerySet["Message"]):
 
         Returns how many there were. ``message_deleted`` follows the commit, for each.
         """
-        from ossn_messaging.models import Conversation
-
         with self._held() as held:
             seen = [message for message in held if message.is_visible_to(user)]
             gone: dict[tuple[int, int], list[Message]] = {}
@@ -65,8 +65,6 @@ class DeletingQuerySet(models.QuerySet["Message"]):
 
         Returns how many there were. ``message_deleted`` follows the commit, for each that was not deleted before.
         """
-        from ossn_messaging.models import Attachment
-
         with self._held() as held:
             left = [message for message in held if not message.is_deleted]
             Attachment.objects.using(self.db).filter(message__in=left).delete()
@@ -82,8 +80,6 @@ class DeletingQuerySet(models.QuerySet["Message"]):
 
     def delete_attachments(self) -> int:
         """Take the files away for both sides; the texts stay. Returns how many there were."""
-        from ossn_messaging.models import Attachment
-
         with self._held() as held:
             _deleted, numbers = Attachment.objects.using(self.db).filter(message__in=held).delete()
         return numbers.get(Attachment._meta.label, 0)
@@ -104,8 +100,6 @@ class DeletingQuerySet(models.QuerySet["Message"]):
         return rows.filter(pk__in=[message.pk for message in messages])
 
     def _hold(self, pairs: "Iterable[tuple[int, int]]") -> None:
-        from ossn_messaging.models import Conversation
-
         Conversation.objects.using(self.db).hold(pairs)
 
     def _announce(self, messages: "list[Message]", user: AbstractBaseUser | None) -> None:
@@ -167,8 +161,6 @@ class MessagesOfUser:
 
     def _raw_delete(self, using: str) -> int:
         """Delete them and what belongs to them, and return how many there were; their files go after the commit."""
-        from ossn_messaging.models import Conversation
-
         # First, as whoever deletes or sends does: two that wait for each other would be a deadlock.
         pairs = (rows.order_by().values_list("sender_id", "recipient_id").distinct() for rows in self.querysets)
         Conversation.objects.using(using).hold({pair for found in pairs for pair in found})

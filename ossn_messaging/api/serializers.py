@@ -8,8 +8,8 @@ from typing import Any
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest
 
+from ossn_messaging.api.signing import attachment_url, icon_url
 from ossn_messaging.conf import conf
-from ossn_messaging.links import attachment_url, icon_url
 from ossn_messaging.models import Attachment, Message
 
 LINE_BREAK = re.compile(r"\r\n|\n\r|\n|\r")

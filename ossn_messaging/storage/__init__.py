@@ -16,7 +16,7 @@ from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage, Storage, storages
 
 if TYPE_CHECKING:
-    from ossn_messaging.s3 import S3AttachmentStorage
+    from ossn_messaging.storage.s3 import S3AttachmentStorage
 
 __all__ = ["ALIAS", "FOLDER", "LocalAttachmentStorage", "S3AttachmentStorage", "attachment_storage", "discard"]
 
@@ -184,7 +184,7 @@ def _unless_gone(error: OSError) -> None:
 def __getattr__(name: str) -> Any:
     """Import ``S3AttachmentStorage`` only when it is asked for: its libraries are an extra."""
     if name == "S3AttachmentStorage":
-        from ossn_messaging.s3 import S3AttachmentStorage
+        from ossn_messaging.storage.s3 import S3AttachmentStorage
 
         return S3AttachmentStorage
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

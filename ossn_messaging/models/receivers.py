@@ -6,8 +6,8 @@ from typing import Any
 from django.db import transaction
 from django.db.models.signals import post_delete, pre_delete
 
-from ossn_messaging.deletion import MessagesOfUser
 from ossn_messaging.models import Attachment, Conversation, Message
+from ossn_messaging.models.deletion import MessagesOfUser
 from ossn_messaging.storage import discard
 
 

@@ -3,8 +3,8 @@
 Nothing else of the app imports drf-spectacular, and without it this package is not imported.
 """
 
-from ossn_messaging.endpoints import EnvelopeView
-from ossn_messaging.openapi.operations import OperationSchema
+from ossn_messaging.api.endpoints import EnvelopeView
+from ossn_messaging.api.openapi.operations import OperationSchema
 
 
 def describe() -> None:

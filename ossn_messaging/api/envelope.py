@@ -17,8 +17,8 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
 
 from ossn_messaging import exceptions
+from ossn_messaging.api.signing import site_name, site_root
 from ossn_messaging.authentication import APIKeyAuthentication
-from ossn_messaging.links import site_name, site_root
 
 logger = logging.getLogger(__name__)
 

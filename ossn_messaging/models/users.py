@@ -9,8 +9,8 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
 from django.db.models import Q
 
-from ossn_messaging.compiled import Compiled
 from ossn_messaging.exceptions import BlankUser, ReaderNotFound, UserNotFound
+from ossn_messaging.models.cached_query import Compiled
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser

@@ -1,0 +1,9 @@
+"""The models of the app. Each module has a model with its queryset and manager."""
+
+from ossn_messaging.models.api_keys import APIKey
+from ossn_messaging.models.attachments import Attachment
+from ossn_messaging.models.conversations import Conversation
+from ossn_messaging.models.idempotency import IdempotencyRecord
+from ossn_messaging.models.messages import Message
+
+__all__ = ["APIKey", "Attachment", "Conversation", "IdempotencyRecord", "Message"]

@@ -1,0 +1,277 @@
+"""Messages: their texts, and how one is sent, whole or not at all."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.files.base import File
+from django.db import DatabaseError, IntegrityError, models, router, transaction
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from ossn_messaging.attachments.validation import validate_upload
+from ossn_messaging.conf import conf
+from ossn_messaging.exceptions import (
+    BlankMessage,
+    MessagingDisabled,
+    NotAllowed,
+    SelfMessage,
+    TextNotUnicode,
+    TextTooLong,
+    UserNotFound,
+)
+from ossn_messaging.models.api_keys import APIKey
+from ossn_messaging.models.attachments import Attachment, StoredFile
+from ossn_messaging.models.conversations import Conversation
+from ossn_messaging.models.deletion import with_user
+from ossn_messaging.models.idempotency import IdempotencyRecord
+from ossn_messaging.models.querysets import MessageQuerySet
+from ossn_messaging.models.users import is_active
+from ossn_messaging.signals import message_sent
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+
+def clean_text(text: str) -> str:
+    """Return a message's text as it is stored: without NUL characters and surrounding white space.
+
+    Raises ``BlankMessage`` where nothing is left (contract, "Text").
+    """
+    cleaned = text.replace("\0", "").strip()
+    if not cleaned:
+        raise BlankMessage
+    return cleaned
+
+
+def check_text(text: str) -> None:
+    """Raise ``TextTooLong`` or ``TextNotUnicode`` where a text can't be stored as it is."""
+    if len(text) > conf.MAX_MESSAGE_LENGTH:
+        raise TextTooLong
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise TextNotUnicode from error
+
+
+class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ignore[misc]
+    def send(  # noqa: PLR0913, what a message can have
+        self,
+        *,
+        sender: AbstractBaseUser,
+        recipient: AbstractBaseUser,
+        text: str,
+        upload: "File[Any] | None" = None,
+        api_key: "APIKey | None" = None,
+        idempotency_key: str | None = None,
+    ) -> "Message":
+        """Send a message, with ``upload`` as its attachment: both are stored whole, or nothing is.
+
+        ``upload`` is any Django ``File`` with a ``name``, and ``api_key`` the key on whose behalf it is sent. Within a
+        transaction of the caller's, the message is one of its rows: if that is rolled back, the message is gone, and
+        its file stays behind without a row. ``message_sent`` follows the commit.
+
+        With an ``idempotency_key``, the message is sent once: the same again returns that message, with
+        ``message.replayed_from`` set.
+
+        Raises, in the order of the contract's checks, ``MessagingDisabled``, ``BlankMessage``, ``UserNotFound`` (one
+        of the two is not active), ``SelfMessage``, ``ScopeMissing``, ``UserNotPermitted`` (the key's),
+        ``BadIdempotencyKey``, ``IdempotencyConflict``, ``NotAllowed``, ``TextTooLong``, ``TextNotUnicode``,
+        ``AttachmentRefused``, ``AttachmentTooLarge`` and ``StoreFailed`` (the storage), all of them
+        ``ossn_messaging.exceptions.MessagingError``; and Django's ``DatabaseError`` where the database fails.
+        """
+        if not conf.ENABLED:
+            raise MessagingDisabled
+        text = clean_text(text)
+        self._check_users(sender, recipient, api_key)
+        using = self._db or router.db_for_write(self.model)
+        record = None
+        if idempotency_key is not None:
+            record = IdempotencyRecord.objects.build(idempotency_key, sender, recipient, text, upload)
+            if existing := IdempotencyRecord.objects.using(using).find_existing(record):
+                return existing
+        if conf.CAN_SEND and not conf.CAN_SEND(sender, recipient, api_key):
+            raise NotAllowed
+        check_text(text)
+        message: Message = self.model(sender=sender, recipient=recipient, text=text, api_key=api_key)
+        message.lacks_attachment()
+        try:
+            if upload is None:
+                self._write(message, using, record)
+            else:
+                with validate_upload(upload) as validated, Attachment.objects.stored(validated) as stored:
+                    self._write(message, using, record, stored)
+        except (UserNotFound, DatabaseError):
+            # Perhaps a concurrent request has sent it under the same idempotency key.
+            if record and (existing := IdempotencyRecord.objects.using(using).find_existing(record)):
+                return existing
+            raise
+        return message
+
+    @staticmethod
+    def _check_users(sender: AbstractBaseUser, recipient: AbstractBaseUser, api_key: "APIKey | None") -> None:
+        if not all(user.pk and user.is_active for user in (sender, recipient)):
+            raise UserNotFound
+        if sender.pk == recipient.pk:
+            raise SelfMessage
+        if api_key:
+            api_key.require("send", sender.pk)
+
+    def _write(
+        self,
+        message: "Message",
+        using: str,
+        record: "IdempotencyRecord | None",
+        stored: "StoredFile | None" = None,
+    ) -> None:
+        """Write the rows of a message, all of them or none."""
+        announce = partial(message_sent.send_robust, sender=self.model, message=message, api_key=message.api_key)
+        written = False
+        try:
+            with transaction.atomic(using=using):
+                # First, because it is the lock: only who holds it takes an id, so ids and positions grow in one order.
+                message.position, message.created_at = Conversation.objects.using(using).advance(message)
+                message.save(using=using)
+                if stored:
+                    stored.claim(message, using)
+                if record:
+                    record.message = message
+                    record.save(using=using)
+                transaction.on_commit(announce, using=using)
+                written = True
+        except IntegrityError as error:
+            raise UserNotFound from error  # one of the two has been deleted meanwhile
+        except DatabaseError:
+            # When only the answer to the commit was lost, the message is there, and whoever sent it need not know.
+            if not (written and self.using(using).filter(pk=message.pk).exists()):
+                raise
+            announce()
+
+
+class Message(models.Model):
+    """A text from one user to another. ``Message.objects.send()`` is the one way in which it comes to be.
+
+    Within a conversation ids, positions and times grow in one order, that of the commits.
+    """
+
+    sender = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=with_user,
+        db_index=False,
+        related_name="ossn_messages_sent",
+        verbose_name=_("sender"),
+    )
+    recipient = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=with_user,
+        db_index=False,
+        related_name="ossn_messages_received",
+        verbose_name=_("recipient"),
+    )
+    text = models.TextField(_("text"))
+    api_key = models.ForeignKey(
+        "APIKey",
+        null=True,
+        on_delete=models.PROTECT,
+        db_index=False,
+        editable=False,
+        related_name="messages",
+        verbose_name=_("API key"),
+    )
+    """The key that sent it, ``None`` where the site's own code did."""
+    created_at = models.DateTimeField(_("sent at"), default=timezone.now, editable=False)
+    position = models.PositiveBigIntegerField(_("position"), editable=False)
+    """The number of the message in its conversation, from 1.
+
+    Pages are read in its order: ``id`` has an index of its own, by which PostgreSQL likes to walk back through the
+    messages of all until it has found ten of a conversation that may have been silent for long.
+    """
+    deleted_by_sender = models.BooleanField(_("deleted by its sender"), default=False)
+    deleted_by_recipient = models.BooleanField(_("deleted by its recipient"), default=False)
+    deleted_at = models.DateTimeField(_("deleted for both at"), null=True, blank=True, editable=False)
+    """When its text and file went for both sides, which still see that there was a message; else ``None``."""
+
+    is_viewed = False
+    """Whether its recipient has viewed it, as far as the page tells that it was read with."""
+    replayed_from: "IdempotencyRecord | None" = None
+    """The record by which ``Message.objects.send()`` found this message instead of sending it again."""
+
+    objects = MessageManager()
+
+    class Meta:
+        verbose_name = _("message")
+        verbose_name_plural = _("messages")
+        # Nobody adds, changes or deletes a message in the admin, but a moderator may take away what is in it.
+        default_permissions = ("view",)
+        permissions = [
+            ("read_message", "Can read message"),
+            ("moderate_message", "Can moderate message"),
+        ]
+        indexes = [
+            # A user's side of a conversation is one range in each of these, whatever was deleted from it.
+            models.Index(fields=["sender", "recipient", "deleted_by_sender", "position"], name="ossn_message_sent"),
+            models.Index(
+                fields=["recipient", "sender", "deleted_by_recipient", "position"], name="ossn_message_received"
+            ),
+            # What the admin finds, newest first. The last two hold only what was deleted, and cost a send nothing.
+            models.Index(fields=["sender", "id"], name="ossn_message_from"),
+            models.Index(fields=["recipient", "id"], name="ossn_message_to"),
+            models.Index(fields=["api_key", "id"], name="ossn_message_key"),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(deleted_by_sender=True) | models.Q(deleted_by_recipient=True),
+                name="ossn_message_deleted_by_one",
+            ),
+            models.Index(
+                fields=["id"], condition=models.Q(deleted_at__isnull=False), name="ossn_message_deleted_for_both"
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=~models.Q(sender=models.F("recipient")), name="ossn_message_not_to_oneself"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return _("message %(id)s") % {"id": self.pk}
+
+    def lacks_attachment(self) -> None:
+        """Let this object know that there is no attachment, so that the database is not asked."""
+        self._meta.get_field("attachment").set_cached_value(self, None)  # type: ignore[union-attr]
+
+    def sides(self) -> list[tuple[int, int, bool]]:
+        """Return (user id, id of the other, whether the user deleted it) of both, in the order to lock them in."""
+        return sorted(
+            [
+                (self.sender_id, self.recipient_id, self.deleted_by_sender),
+                (self.recipient_id, self.sender_id, self.deleted_by_recipient),
+            ]
+        )
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether it was deleted for both sides."""
+        return self.deleted_at is not None
+
+    @property
+    def deletion(self) -> str:
+        """For whom it is deleted, in words; empty where for nobody."""
+        if self.is_deleted:
+            return str(_("for both sides"))
+        if self.deleted_by_sender:
+            return str(_("by its sender"))
+        return str(_("by its recipient")) if self.deleted_by_recipient else ""
+
+    def is_visible_to(self, user: "AbstractBaseUser | AnonymousUser") -> bool:
+        """Whether ``user`` is its sender or recipient and has not deleted it."""
+        return any(user_id == user.pk and not deleted for user_id, _other_id, deleted in self.sides())
+
+    def is_readable_by(self, user: "AbstractBaseUser | AnonymousUser") -> bool:
+        """Whether ``user`` is its sender or recipient, has not deleted it and is active."""
+        return self.is_visible_to(user) and is_active(user)
+
+    def is_open_to_key(self, api_key: "APIKey") -> bool:
+        """Whether ``api_key`` may read it as one of its two users."""
+        readers = [user.pk for user in (self.sender, self.recipient) if self.is_readable_by(user)]
+        return bool(readers) and "read" in api_key.scopes and api_key.may_act_as(*readers)
