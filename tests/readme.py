@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 TUTORIAL = "docs/tutorial.md"
-"""Its blocks build on each other, so one test follows it as a whole."""
+"""Its blocks build on each other, so one test follows it from the first to the last."""
 COMMAND = re.compile(r"<!-- command: (\w+) -->\n```bash\n(.+)\n```")
 BLOCK = re.compile(r"^(<!-- command: \w+ -->\n)?```([\w+]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 DIRECTIVE = re.compile(r"^```\{([\w-]+)\}.*?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -68,11 +68,11 @@ def _kind(marked: str, language: str, text: str) -> str:
 
 def blocks(page: str = "*") -> list[Block]:
     """Return the blocks of the pages whose path matches, in their order."""
+    code = {name: DIRECTIVE.sub(_blank, text) for name, text in pages().items() if fnmatch(name, page)}
     return [
         Block(name, _kind(*found.groups(default="")), found[3], text.count("\n", 0, found.start()) + 1)
-        for name, text in pages().items()
-        if fnmatch(name, page)
-        for found in BLOCK.finditer(DIRECTIVE.sub(_blank, text))
+        for name, text in code.items()
+        for found in BLOCK.finditer(text)
     ]
 
 
@@ -104,7 +104,7 @@ def the_block(kind: str, holding: str = "") -> str:
 def anchors(text: str) -> set[str]:
     """Return what a link to a part of a page may name."""
     slugs = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(text)}
-    return slugs | set(TARGET.findall(text))
+    return slugs | {slug.replace("_", "-") for slug in slugs} | set(TARGET.findall(text))
 
 
 def command(name: str) -> str:

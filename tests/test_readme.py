@@ -19,6 +19,7 @@ import requests
 from django.conf import global_settings
 from django.contrib.auth.models import User
 from django.core.checks import run_checks
+from django.core.mail import EmailMessage
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from PIL import Image
 from pytest_django import Settings
@@ -26,6 +27,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from ossn_messaging.conf import Settings as AppSettings
 from ossn_messaging.models import Attachment, Conversation, Message
+from ossn_messaging.signals import message_sent
 from ossn_messaging.storage import LocalAttachmentStorage, S3AttachmentStorage, attachment_storage
 from tests.conftest import API, ROOT, SEND, fetch, upload
 from tests.files import PDF, picture
@@ -50,6 +52,7 @@ SENDING = claimed("python", holding="objects.send(")
 READING = claimed("python", holding="objects.recent(")
 RULES = claimed("rules.py")
 CLIENT = claimed("client.py")
+RECEIVERS = claimed("notifications.py")
 NGINX = claimed("nginx")
 COMMANDS = claimed("command")
 MOST_LINES = 200
@@ -180,6 +183,19 @@ def test_rules_of_the_sites_own(block: Block, api: API, settings: Settings, rule
     assert [found for found in run_checks() if not found.is_silenced()] == []
     assert "drafts are not sent" in api.fails("200", attachment=upload("A Draft.pdf", PDF))
     api.ok(attachment=upload("dummy.pdf"))
+
+
+@pytest.mark.parametrize("block", RECEIVERS, ids=str)
+def test_a_receiver_of_the_signal(block: Block, sender: User, recipient: User, mailoutbox: list[EmailMessage]) -> None:
+    recipient.email = "ben@example.com"
+    recipient.save()
+    names: dict[str, Any] = {}
+    exec(block.text, names)
+    try:
+        Message.objects.send(sender=sender, recipient=recipient, text="Hello")
+    finally:
+        assert message_sent.disconnect(names["notify"])
+    assert [mail.to for mail in mailoutbox] == [["ben@example.com"]]
 
 
 @pytest.mark.parametrize("block", CLIENT, ids=str)
