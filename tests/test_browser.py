@@ -1,6 +1,6 @@
 """The demo's pages in a real browser: what staff and developers do there, and whether everyone can use them.
 
-``--pictures docs`` makes the pictures of the README anew.
+``--pictures docs`` makes the pictures of the manual anew.
 """
 
 import re
@@ -17,14 +17,14 @@ from ossn_messaging.admin.conversation_view import SIZE
 from tests.browser import Site, chromium, live_site, log_in, send_from_swagger, window
 from tests.conversation import LONG
 from tests.files import PDF, SAMPLES
-from tests.readme import README
+from tests.readme import PICTURE, pages
 from tests.test_demo import ROOT
 from tests.test_story import App, bare, fetch, texts
 
 TABS = 60
 """How often somebody would press Tab before they give up."""
 LARGEST = 200_000
-"""How many bytes a picture of the README may have."""
+"""How many bytes a picture of the manual may have."""
 
 
 @pytest.fixture(scope="module")
@@ -286,10 +286,9 @@ def look_at(target: Locator) -> bytes:
 
 
 PICTURES = ("conversation.png", "messages.png", "swagger.png")
-"""In the order of the README."""
 
 
-def test_the_pictures_of_the_readme_can_be_made(
+def test_the_pictures_of_the_manual_can_be_made(
     site: Site, browser: Browser, login: Any, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     folder = Path(request.config.getoption("--pictures") or tmp_path)
@@ -321,7 +320,8 @@ def assert_pictures_are_good(folder: Path) -> None:
             assert picture.width == 1200
 
 
-def test_the_readme_has_its_pictures() -> None:
+def test_the_manual_has_its_pictures() -> None:
     assert_pictures_are_good(ROOT / "docs")
-    assert re.findall(r"!\[.+?\]\(docs/(.+?)\)", README.read_text()) == list(PICTURES)
+    shown = {(ROOT / page).parent / path for page, text in pages().items() for path in PICTURE.findall(text)}
+    assert {path.resolve() for path in shown} == {ROOT / "docs" / name for name in PICTURES}
     assert {file.name for file in (ROOT / "docs").glob("*.png")} == set(PICTURES)

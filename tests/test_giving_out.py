@@ -221,7 +221,7 @@ def test_a_storage_whose_files_have_no_middle(api: API, settings: Settings) -> N
 
 
 def nginx_location(files: Path) -> str:
-    """Return the README's location for nginx, with another folder."""
+    """Return the manual's location for nginx, with another folder."""
     return the_block("nginx", "/srv/attachments/").replace("/srv/attachments/", f"{files}/")
 
 

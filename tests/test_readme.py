@@ -1,11 +1,13 @@
-"""What the README says is so: each of its blocks of code is run by one test, here or elsewhere."""
+"""What the README and the manual say is so: each block of code is run by one test, here or elsewhere."""
 
 import ast
+import configparser
 import importlib
 import io
 import json
 import re
 import sys
+import time
 import urllib.request
 from collections import Counter
 from pathlib import Path
@@ -13,9 +15,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import requests
 from django.conf import global_settings
 from django.contrib.auth.models import User
 from django.core.checks import run_checks
+from django.core.mail import EmailMessage
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from PIL import Image
 from pytest_django import Settings
@@ -23,40 +27,91 @@ from pytest_django.live_server_helper import LiveServer
 
 from ossn_messaging.conf import Settings as AppSettings
 from ossn_messaging.models import Attachment, Conversation, Message
+from ossn_messaging.signals import message_sent
 from ossn_messaging.storage import LocalAttachmentStorage, S3AttachmentStorage, attachment_storage
 from tests.conftest import API, ROOT, SEND, fetch, upload
 from tests.files import PDF, picture
-from tests.readme import CLAIMED, README, Block, blocks, claimed, command, the_block
-from tests.servers import SECONDS, S3Server, configured_nginx, wait_until
+from tests.readme import (
+    CLAIMED,
+    DIRECTIVE,
+    LINK,
+    PICTURE,
+    README,
+    Block,
+    anchors,
+    blocks,
+    claimed,
+    command,
+    pages,
+    the_block,
+)
+from tests.servers import HOST, SECONDS, S3Server, configured_nginx, free_port, wait_until
 
 SETTINGS = claimed("settings.py")
 SENDING = claimed("python", holding="objects.send(")
 READING = claimed("python", holding="objects.recent(")
 RULES = claimed("rules.py")
+CLIENT = claimed("client.py")
+RECEIVERS = claimed("notifications.py")
 NGINX = claimed("nginx")
 COMMANDS = claimed("command")
+MOST_LINES = 200
+"""Of the README, which leads to the manual and does not replace it."""
 
 
 def test_each_block_is_run_by_one_test() -> None:
     for name in ("test_readme_site", "test_redaction"):
         importlib.import_module(f"tests.{name}")
     assert Counter(blocks()) == CLAIMED
-    outside = README.read_text()
-    for block in blocks():
-        outside = outside.replace(block.text, "", 1)
-    assert outside.count("```") == 2 * len(blocks())
-    assert not re.search(r"^(    |\t|~~~)", outside, re.MULTILINE), "code in another form"
+    for name, text in pages().items():
+        outside = DIRECTIVE.sub("", text)
+        for block in blocks(name):
+            outside = outside.replace(block.text, "", 1)
+        assert outside.count("```") == 2 * len(blocks(name)), name
+        assert not re.search(r"^(    |\t|~~~)", outside, re.MULTILINE), f"code in another form in {name}"
+        assert not any("```" in body for _name, body in DIRECTIVE.findall(text)), f"code in a directive in {name}"
 
 
-def test_every_link_leads_to_a_heading() -> None:
-    text = README.read_text()
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    assert set(re.findall(r"\]\(#(.+?)\)", text)) <= anchors
+def test_each_page_is_in_the_contents() -> None:
+    found = {str(file.relative_to(ROOT)) for file in (ROOT / "docs").rglob("*.md") if "_build" not in file.parts}
+    assert found == {name for name in pages() if name.startswith("docs/")}
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("name", list(pages()))
+def test_every_link_leads_somewhere(name: str) -> None:
+    """Sphinx checks those of the manual, too; the others are read where the repository is."""
+    for link in LINK.findall(pages()[name]) + PICTURE.findall(pages()[name]):
+        path, _, anchor = link.partition("#")
+        if re.match(r"https?://", path):
+            continue
+        file = ((ROOT / name).parent / path).resolve() if path else ROOT / name
+        assert file.is_relative_to(ROOT), link
+        assert file.is_file(), link
+        assert not anchor or anchor in anchors(file.read_text()), link
+
+
+def test_nothing_is_released_before_its_placeholders_are_replaced() -> None:
+    """CONTRIBUTING.md, "Release", lists them."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    upload_is_refused = "Private :: Do Not Upload" in config["metadata"]["classifiers"]
+    elsewhere = [link for link in LINK.findall(pages()["README.md"]) if not re.match(r"https?://|#", link)]
+    left = {
+        "the address in SECURITY.md": "TO BE SET" in pages()["SECURITY.md"],
+        "project_urls in setup.cfg": "project_urls" not in config["metadata"],
+        "relative links and pictures in README.md": bool(elsewhere + PICTURE.findall(pages()["README.md"])),
+        "/path/to/checkout": any("/path/to/checkout" in text for text in pages().values()),
+    }
+    assert upload_is_refused == any(left.values()), left
 
 
 def test_the_table_of_settings_is_complete() -> None:
-    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| `(.+?)` \|", README.read_text(), re.MULTILINE))
+    page = pages()["docs/reference/settings.md"]
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| `(.+?)` \|", page, re.MULTILINE))
     assert {name: ast.literal_eval(default) for name, default in rows.items()} == {
         name: setting.default for name, setting in AppSettings.all().items()
     }
@@ -76,9 +131,17 @@ def given(block: str, **before: Any) -> dict[str, Any]:
     return {name: value for name, value in names.items() if name.isupper()}
 
 
+@pytest.fixture
+def rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module that the manual names in ``ATTACHMENT_VALIDATORS``."""
+    module = ModuleType("rules")
+    exec(the_block("rules.py"), vars(module))
+    monkeypatch.setitem(sys.modules, "rules", module)
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("block", SETTINGS, ids=str)
-def test_settings(block: Block, settings: Settings) -> None:
+def test_settings(block: Block, settings: Settings, rules: None) -> None:
     names = given(block.in_a_site(), STORAGES=global_settings.STORAGES)
     assert "# ..." not in block.in_a_site()
     for name, value in names.items():
@@ -88,8 +151,8 @@ def test_settings(block: Block, settings: Settings) -> None:
     assert isinstance(attachment_storage(), LocalAttachmentStorage | S3AttachmentStorage)
 
 
-def test_python_that_sends(sender: User, recipient: User, capsys: pytest.CaptureFixture[str]) -> None:
-    (block,) = SENDING
+@pytest.mark.parametrize("block", SENDING, ids=str)
+def test_python_that_sends(block: Block, sender: User, recipient: User, capsys: pytest.CaptureFixture[str]) -> None:
     exec(block.text, {"anna": sender, "ben": recipient, "file": upload("dummy.pdf")})
     message = Message.objects.get()
     assert (message.sender, message.recipient, message.text) == (sender, recipient, "Hello")
@@ -97,7 +160,7 @@ def test_python_that_sends(sender: User, recipient: User, capsys: pytest.Capture
         assert file.read() == PDF
     assert capsys.readouterr().out == ""
     exec(block.text, {"anna": sender, "ben": recipient, "file": upload("a.pdf", b"no PDF")})
-    assert capsys.readouterr().out.startswith("Message send failed: the attachment is not a PDF")
+    assert capsys.readouterr().out.endswith("Message send failed: the attachment is not a PDF\n")
 
 
 def test_python_that_reads(sender: User, recipient: User, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,21 +175,63 @@ def test_python_that_reads(sender: User, recipient: User, capsys: pytest.Capture
     assert Message.objects.count() == 2
 
 
-def test_rules_of_the_sites_own(api: API, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    (block,) = RULES
-    module = ModuleType("rules")
-    exec(block.text, vars(module))
-    monkeypatch.setitem(sys.modules, "rules", module)
-    (setting,) = re.findall(r"`(\"ATTACHMENT_VALIDATORS\": .+?)`", README.read_text())
+@pytest.mark.parametrize("block", RULES, ids=str)
+def test_rules_of_the_sites_own(block: Block, api: API, settings: Settings, rules: None) -> None:
+    exec(block.text, vars(sys.modules["rules"]))
+    (setting,) = re.findall(r"`(\"ATTACHMENT_VALIDATORS\": .+?)`", pages()["docs/howto/validators.md"])
     settings.OSSN_MESSAGING = ast.literal_eval(f"{{{setting}}}")
     assert [found for found in run_checks() if not found.is_silenced()] == []
     assert "drafts are not sent" in api.fails("200", attachment=upload("A Draft.pdf", PDF))
     api.ok(attachment=upload("dummy.pdf"))
 
 
-def pixels(content: bytes) -> bytes:
-    with Image.open(io.BytesIO(content)) as image:
-        return image.tobytes()
+@pytest.mark.parametrize("block", RECEIVERS, ids=str)
+def test_a_receiver_of_the_signal(block: Block, sender: User, recipient: User, mailoutbox: list[EmailMessage]) -> None:
+    recipient.email = "ben@example.com"
+    recipient.save()
+    names: dict[str, Any] = {}
+    exec(block.text, names)
+    try:
+        Message.objects.send(sender=sender, recipient=recipient, text="Hello")
+    finally:
+        assert message_sent.disconnect(names["notify"])
+    assert [mail.to for mail in mailoutbox] == [["ben@example.com"]]
+
+
+@pytest.mark.parametrize("block", CLIENT, ids=str)
+def test_a_client_that_retries(
+    block: Block, api: API, live_server: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: dict[str, Any] = {}
+    exec(block.text.replace("https://example.com", live_server.url), names)
+    keys, answers, waits = list[str](), list[Any](), list[float]()
+    post = requests.post
+
+    def lossy(url: str, **options: Any) -> Any:
+        """Lose the first answer, and let a server be busy before the second."""
+        keys.append(options["headers"]["Idempotency-Key"])
+        if len(keys) == 2:
+            busy = requests.Response()
+            busy.status_code, busy.headers["Retry-After"] = 429, "7"
+            return busy
+        answers.append(post(url, **options))
+        if len(keys) == 1:
+            raise requests.ConnectionError
+        return answers[-1]
+
+    monkeypatch.setattr(requests, "post", lossy)
+    monkeypatch.setattr(time, "sleep", waits.append)
+    answer = names["send"](api.key, api.sender.pk, api.recipient.pk, "Hello")
+    message = Message.objects.get()
+    assert (answer["code"], answer["payload"]["id"], message.text) == ("100", message.pk, "Hello")
+    assert answers[-1].headers["Idempotent-Replayed"] == "true"
+    assert len(set(keys)) == 1
+    assert waits[1] >= 7
+    names["send"](api.key, api.sender.pk, api.recipient.pk, "Hello")
+    assert Message.objects.count() == 2, "another message, under another key"
+    names["URL"] = f"http://{HOST}:{free_port()}/"
+    with pytest.raises(TimeoutError):
+        names["send"](api.key, api.sender.pk, api.recipient.pk, "Hello")
 
 
 def test_all_of_nginx_together(
@@ -162,8 +267,11 @@ def test_all_of_nginx_together(
         path = answer["payload"]["attachment_url"].removeprefix("https://testserver")
         request = urllib.request.Request(server + path, headers={"Host": "testserver"})
         with urllib.request.urlopen(request, timeout=SECONDS) as response:
-            assert pixels(response.read()) == pixels(large)
+            given_out = response.read()
             assert response.headers["Content-Security-Policy"]
+        with Attachment.objects.get().file.open() as stored:
+            assert given_out == stored.read()
+        assert Image.open(io.BytesIO(given_out)).tobytes() == Image.open(io.BytesIO(large)).tobytes()
         wait_until(lambda: "photo.png" in log.read_text())
     assert "/photo.png?******** HTTP/1.1" in log.read_text()
 

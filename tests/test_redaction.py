@@ -317,7 +317,7 @@ def application(environ, start_response):
 """
 
 
-@pytest.mark.parametrize("kind", ["the demo as it is", "another application, as the README says"])
+@pytest.mark.parametrize("kind", ["the demo as it is", "another application, as the manual says"])
 def test_gunicorn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "example_project.settings")
@@ -356,7 +356,7 @@ def test_the_other_way_for_gunicorn() -> None:
     assert IMPORTED in atoms["r"], "what the caller has is left as it is"
 
 
-def test_the_readmes_logging() -> None:
+def test_the_manuals_logging() -> None:
     names: dict[str, Any] = {}
     exec(the_block("settings.py", "LOGGING = "), names)
     given = DictConfigurator(names["LOGGING"]).config
