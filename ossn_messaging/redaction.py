@@ -48,6 +48,7 @@ LOGGERS = (
     "uvicorn.access",
     "uvicorn.error",
     "ossn_messaging.api.envelope",
+    "ossn_messaging.attachments.inspection",
     "ossn_messaging.models.attachments",
     "ossn_messaging.storage",
 )

@@ -260,8 +260,8 @@ def test_a_traceback_with_secrets() -> None:
 
 def test_every_logger_of_the_app_is_redacted() -> None:
     own = {
-        f"ossn_messaging.{file.stem}"
-        for file in (ROOT / "ossn_messaging").glob("*.py")
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for file in (ROOT / "ossn_messaging").rglob("*.py")
         if "getLogger(__name__)" in file.read_text()
     }
     assert own == {name for name in LOGGERS if name.startswith("ossn_messaging.")}

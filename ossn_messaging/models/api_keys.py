@@ -12,15 +12,14 @@ from django.db import models, router, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from ossn_messaging.exceptions import ScopeMissing, UserNotPermitted
 from ossn_messaging.models.cached_query import Compiled
 from ossn_messaging.redaction import MAX_SECRET_LENGTH
 
-SCOPES = {"send": gettext_lazy("send and delete messages"), "read": gettext_lazy("read messages and attachments")}
+SCOPES = {"send": _("send and delete messages"), "read": _("read messages and attachments")}
 """What a key may be allowed to do."""
 USE_INTERVAL = timedelta(minutes=5)
 """How long ``last_used_at`` stays as it is, however often the key is used."""
