@@ -259,7 +259,7 @@ def test_what_a_crash_leaves_on_the_disk(api: API, tmp_path: Path) -> None:
     assert not unfinished.exists()
 
 
-def test_the_bar_is_shown_on_a_terminal_alone(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_shown_on_a_terminal_alone(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     class Terminal(StringIO):
         def isatty(self) -> bool:
             return True
@@ -267,8 +267,8 @@ def test_the_bar_is_shown_on_a_terminal_alone(file: Path, capfd: pytest.CaptureF
     with pytest.MonkeyPatch.context() as shown:
         shown.setattr(sys, "stderr", terminal := Terminal())
         check()
-        assert "files: " in terminal.getvalue()
-        assert "rows: " in terminal.getvalue()
+        assert "1 of about 1 files" in terminal.getvalue()
+        assert "1 of about 1 rows" in terminal.getvalue()
         shown.setattr(sys, "stderr", terminal := Terminal())
         call_command("ossn_attachments", "check", verbosity=0, stdout=StringIO())
         assert terminal.getvalue() == ""

@@ -1,15 +1,15 @@
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from tqdm import tqdm
 
 from ossn_messaging.management.attachment_check import DELETED, PROBLEMS, Audit, Finding
 from ossn_messaging.management.tables import lines_of, printable
 
 T = TypeVar("T")
+PROGRESS_STEP = 100
 
 
 class Command(BaseCommand):
@@ -50,9 +50,15 @@ class Command(BaseCommand):
         if len(rows) > 1:
             raise CommandError("Rows and files differ.")
 
-    def _progress(self, steps: Iterable[T], what: str, total: int, *, silent: bool) -> Iterable[T]:
-        """Show a bar, on a terminal alone."""
-        return tqdm(steps, what, total, unit=f" {what}", leave=False, disable=silent or None)
+    def _progress(self, steps: Iterable[T], what: str, total: int, *, silent: bool) -> Iterator[T]:
+        """Yield ``steps``. On a terminal, show how many there were."""
+        is_shown = self.stderr.isatty() and not silent
+        for number, step in enumerate(steps, 1):
+            yield step
+            if is_shown and number % PROGRESS_STEP == 1:
+                self.stderr.write(f"\r{number} of about {total} {what}", ending="", style_func=str)
+        if is_shown:
+            self.stderr.write("\r\033[K", ending="", style_func=str)  # clears the line
 
     def _row(self, finding: Finding, done: str) -> tuple[str, ...]:
         row = "" if finding.attachment_id is None else str(finding.attachment_id)
