@@ -160,7 +160,7 @@ class Settings:
 
     @classmethod
     def all(cls) -> dict[str, Setting[Any]]:
-        """Return every key that ``OSSN_MESSAGING`` may have, in the order of the README."""
+        """Return every key that ``OSSN_MESSAGING`` may have, in the order of the manual."""
         return {name: setting for name, setting in vars(cls).items() if isinstance(setting, Setting)}
 
 
