@@ -219,7 +219,7 @@ def _root(part: bytes) -> tuple[str | None, str]:
 
 
 def _check_active_content(types: list[Attributes], relationships: list[Attributes], *, is_strict: bool) -> None:
-    """Check what a package says of its parts. README, "Active content", has the list."""
+    """Check what a package says of its parts. "Security" in the manual has the list."""
     if any(ACTIVEX_TYPE.search(content_type) for content_type in _content_types(types)):
         raise Rejected(Reason.ACTIVE_CONTENT, "ActiveX")
     for relationship in relationships:

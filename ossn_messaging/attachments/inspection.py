@@ -42,7 +42,7 @@ class InspectionServer:
         try:
             # The server gets nothing of the site: no environment, which may hold secrets, and no open files.
             self.process = subprocess.Popen(  # noqa: S603, nothing of it comes from a request
-                [_python(), *PROGRAM],
+                [_python(), "-P", *PROGRAM],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 cwd="/",

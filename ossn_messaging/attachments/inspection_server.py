@@ -111,7 +111,7 @@ def restrict(server: int, limits: Limits) -> None:
         LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if os.getppid() != server:
         os._exit(0)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     for name, soft, hard in (
         (resource.RLIMIT_NOFILE, 0, 0),
         (resource.RLIMIT_CORE, 0, 0),
@@ -149,4 +149,4 @@ def inspect(file: int, output: int, rules: Rules, limits: Limits) -> dict[str, A
 
 
 if __name__ == "__main__":
-    Server(socket.socket(fileno=sys.stdin.fileno())).serve()
+    Server(socket.socket(fileno=0)).serve()
