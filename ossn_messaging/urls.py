@@ -1,3 +1,5 @@
+"""The URLs of the app: include them in the site's ``urlpatterns``."""
+
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
@@ -5,7 +7,11 @@ from ossn_messaging.api import views
 
 
 class AnyConverter(StringConverter):
-    """Any text: a message must not fail over its sender's icon, and what is no attachment is the view's to refuse."""
+    """A path converter that accepts any text, even if it is empty or has slashes or line breaks.
+
+    ``reverse()`` must not fail for any username, because responses have the URLs of avatars. If no attachment has the
+    name, the view answers 404 with an envelope.
+    """
 
     regex = "(?s:.*)"
 

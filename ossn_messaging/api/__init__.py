@@ -1,1 +1,1 @@
-"""What happens to a request."""
+"""The HTTP API: it parses requests and builds responses."""

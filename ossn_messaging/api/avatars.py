@@ -1,4 +1,4 @@
-"""The picture of a user for whom the site has none."""
+"""Default avatars, for users without an avatar of the site."""
 
 import io
 from functools import lru_cache
@@ -6,12 +6,12 @@ from functools import lru_cache
 from PIL import Image, ImageDraw
 
 SIZES = {"small": 100, "smaller": 64}
-"""The sizes of an icon that the protocol names, in pixels a side."""
+"""The protocol's names for the sizes of an avatar, with the side length in pixels."""
 HUES = 24
 
 
 def default_icon(digest: str, size: str) -> bytes:
-    """Return a JPEG of head and shoulders, in a colour that ``digest``, a hexadecimal number, chooses."""
+    """Return a JPEG of a head and shoulders. Its colour depends on ``digest``, which is a hexadecimal number."""
     return _draw(int(digest, 16) % HUES, SIZES[size])
 
 

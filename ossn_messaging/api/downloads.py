@@ -1,4 +1,7 @@
-"""How a file is given out to one who may have it: by nginx, by S3, or from here, whole or in part."""
+"""Responses with the file of an attachment, which nginx, S3 or Django itself sends.
+
+The caller has already checked that the client may read the attachment.
+"""
 
 import re
 from collections.abc import AsyncIterator
@@ -16,16 +19,20 @@ from ossn_messaging.models import Attachment
 from ossn_messaging.storage import LocalAttachmentStorage
 
 PRESIGNED_MAX_AGE = 60
-"""In seconds, how long a URL of S3 opens a file."""
+"""A presigned URL of S3 is valid for this number of seconds."""
 BLOCK_SIZE = 64 * 1024
 RANGE = re.compile(r"bytes=(\d{0,1000})-(\d{0,1000})", re.ASCII | re.IGNORECASE)
-"""A header of one range (RFC 9110, 14.1.2). Of several ranges the whole file is the answer, as it may be."""
+"""A ``Range`` header with one range (RFC 9110, section 14.1.2).
+
+If the header has several ranges, the response is the whole file, which RFC 9110, section 14.2, allows.
+"""
 
 
 def give_out(request: HttpRequest, attachment: Attachment) -> HttpResponseBase:
-    """Return the answer that holds the file, or leads to it.
+    """Return a response with the file, a redirect to S3, or the header that makes nginx send the file.
 
-    Raises ``PreconditionFailed`` and ``RangeNotSatisfiable``, and whatever the storage does where it fails.
+    Raises ``PreconditionFailed``, ``RangeNotSatisfiable``, and ``ReadFailed`` if the stored file has another size than
+    its row says. If the storage fails, its own exceptions are raised.
     """
     storage, name = attachment.file.storage, str(attachment.file.name)
     response: HttpResponseBase
@@ -64,7 +71,10 @@ def _description(attachment: Attachment) -> dict[str, str]:
 
 
 def _from_here(request: HttpRequest, attachment: Attachment) -> HttpResponseBase:
-    """Return the file, or what of it is asked for; where its row tells all, the storage is not asked."""
+    """Return a response with the file or the requested range.
+
+    The storage is used only if the response has a body. The headers come from the database.
+    """
     headers = _description(attachment) | {"Accept-Ranges": "bytes", "Content-Length": str(attachment.size)}
     described = HttpResponse(headers=headers)
     last_modified = int(attachment.message.created_at.timestamp())
@@ -87,7 +97,7 @@ def _from_here(request: HttpRequest, attachment: Attachment) -> HttpResponseBase
         headers |= {
             "Content-Range": f"bytes {wanted.start}-{wanted.stop - 1}/{attachment.size}",
             "Content-Length": str(len(wanted)),
-            "Content-Encoding": "identity",  # or GZipMiddleware would pack the part
+            "Content-Encoding": "identity",  # otherwise GZipMiddleware compresses the range
         }
     for header, value in headers.items():
         response[header] = value
@@ -96,9 +106,9 @@ def _from_here(request: HttpRequest, attachment: Attachment) -> HttpResponseBase
 
 
 def _range(request: HttpRequest, headers: dict[str, str], size: int) -> range | None:
-    """Return the bytes that the request asks for, ``None`` for all of them (RFC 9110, 13.1.5 and 14.2).
+    """Return the requested range of bytes, or ``None`` for the whole file (RFC 9110, sections 13.1.5 and 14.2).
 
-    Raises ``RangeNotSatisfiable`` where the file has none of them.
+    Raises ``RangeNotSatisfiable`` if the file has none of these bytes.
     """
     found = RANGE.fullmatch(request.headers.get("Range", "").strip())
     condition = request.headers.get("If-Range", headers["ETag"])
@@ -117,10 +127,10 @@ def _range(request: HttpRequest, headers: dict[str, str], size: int) -> range | 
 
 
 class Streamed(FileResponse):
-    """Under ASGI too it is sent block by block; Django would first read all of it into memory."""
+    """A file response that is sent in blocks under ASGI too, where Django reads the whole file into memory first."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self.file_to_stream is None:  # a middleware has put something else in its place
+        if self.file_to_stream is None:  # a middleware has replaced the content
             async for part in super().__aiter__():
                 yield part
             return
@@ -130,7 +140,7 @@ class Streamed(FileResponse):
 
 
 class Part:
-    """A range of an open file, to be read as if there were no more of it."""
+    """A range of an open file. ``read()`` returns only bytes of that range."""
 
     def __init__(self, file: IO[bytes], wanted: range) -> None:
         self.file = file

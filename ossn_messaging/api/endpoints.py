@@ -1,4 +1,4 @@
-"""What all views of the app have in common, and what all endpoints of the API do first."""
+"""Base classes of the app's views, with the checks that all endpoints of the API share."""
 
 from collections.abc import Callable, Sequence
 from typing import IO, Any, cast
@@ -31,7 +31,7 @@ CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
 def outside_transactions(dispatch: Callable[..., Any]) -> Callable[..., Any]:
     """Exempt a view from ``ATOMIC_REQUESTS`` on every database.
 
-    The commit would come after the answer was made, and a 100 could be a lie.
+    With ``ATOMIC_REQUESTS``, the commit follows the response, so a response with code 100 could be wrong.
     """
     for alias in connections:
         dispatch = transaction.non_atomic_requests(using=alias)(dispatch)
@@ -39,7 +39,10 @@ def outside_transactions(dispatch: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class EnvelopeView(APIView):
-    """Base of the app's views: whatever fails is an envelope, and nothing depends on the site's ``REST_FRAMEWORK``."""
+    """Base of the app's views: every failure is answered with an envelope.
+
+    The site's ``REST_FRAMEWORK`` settings have no effect on these views.
+    """
 
     parser_classes = (MultiPartParser, FormParser, JSONParser)
     renderer_classes = (EnvelopeRenderer,)
@@ -50,11 +53,11 @@ class EnvelopeView(APIView):
     versioning_class = None
     schema: ViewInspector | None = None
     failed = "Request failed"
-    """What an answer says before the reason of a failure."""
+    """The text before the reason of a failure in the envelope's ``message``."""
 
     @property
     def is_rest(self) -> bool:
-        """Whether a failure has its HTTP status, whatever code the protocol has for it."""
+        """Whether failures use ``rest_status``, and not ``ossn_status``, as their HTTP status."""
         return True
 
     @property
@@ -62,7 +65,11 @@ class EnvelopeView(APIView):
         return {"Allow": ", ".join(self.allowed_methods)}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Refuse what HTTP has a status for, before anything is done. OPTIONS asks for no more than the headers."""
+        """Check the method, character set and host of the request, and then make DRF's checks.
+
+        Raises ``MethodNotAllowed``, ``UnsupportedMediaType`` and ``DisallowedHost`` before anything else is done.
+        OPTIONS returns only headers, so it needs no other check.
+        """
         if request.method not in self.allowed_methods:
             raise drf.MethodNotAllowed(str(request.method))
         if (request._request.content_params or {}).get("charset", "utf-8").lower() not in CHARSETS:
@@ -79,22 +86,22 @@ class EnvelopeView(APIView):
 
 
 class Endpoint(EnvelopeView):
-    """Base of the API's views: reads the parameters, and makes the checks that all of them begin with."""
+    """Base of the API's views: it reads the parameters and makes the checks that come first in all of them."""
 
     authentication_classes = (APIKeyAuthentication,)
     permission_classes = (IsAuthenticated,)
     throttle_classes: Sequence[type[RateThrottle]] = (KeyThrottle, SenderThrottle)
     http_method_names = ["get", "post", "options"]
     user_parameter = "guid"
-    """The parameter that names the user in whose name the request is made."""
+    """The parameter with the id of the user for whom the request is made."""
     scope = "read"
-    """What ``find_users`` asks of the key."""
+    """The scope of the API key that ``find_users()`` requires."""
 
     given: MultiValueDict[str, Any]
-    """The parameters of the query and then those of the body, texts and files."""
+    """The parameters of the query, followed by those of the body: texts and files."""
     unreadable: drf.ParseError | None = None
     body: IO[bytes] | None = None
-    """A body that came in chunks."""
+    """The file with the body, if the body was sent in chunks. ``dispatch()`` closes it."""
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
@@ -127,32 +134,40 @@ class Endpoint(EnvelopeView):
         super().perform_authentication(request)
 
     def check_permissions(self, request: Request) -> None:
-        """Make the checks 1 and 2 of the contract; only after them is a body refused that can't be read."""
+        """Raise ``NotAuthenticated`` if the API key is missing, and ``MessagingDisabled`` if messaging is off.
+
+        ``check_throttles()`` refuses an unreadable body only after these checks and the limits (docs/reference/api.md,
+        "Codes").
+        """
         super().check_permissions(request)
         if not conf.ENABLED:
             raise MessagingDisabled
 
     def check_throttles(self, request: Request) -> None:
-        """Check the limits, one after the other: what one refuses does not count for the next."""
+        """Raise ``Throttled`` if a limit is reached, and then ``ParseError`` if the body could not be read.
+
+        The limits are checked in their order. A request that one limit refuses is not counted by the next.
+        """
         for throttle in self.throttle_classes:
             throttle().check(request, self)
         if self.unreadable:
             raise self.unreadable
 
     def parameter(self, name: str) -> str:
-        """Return the last text under ``name``, so that the body wins; empty where there is none."""
+        """Return the last text of the parameter ``name``, or an empty text. The body counts before the query."""
         return next((value for value in reversed(self.given.getlist(name)) if isinstance(value, str)), "")
 
     def find_users(self, *others: str) -> list[AbstractBaseUser]:
-        """Return the user in whose name the request is made, and those whom the parameters ``others`` name.
+        """Return the user for whom the request is made, followed by the users of the parameters ``others``.
 
-        Raises ``ReaderNotFound``, and ``ScopeMissing`` and ``UserNotPermitted`` where the key may not do this.
+        Raises ``ReaderNotFound`` if a user is unknown or the first is not active, ``ScopeMissing`` if the key does not
+        have ``scope``, and ``UserNotPermitted`` if the key may not act as the first user.
         """
         users = find_reader(self.parameter(self.user_parameter), *map(self.parameter, others))
         cast(APIKey, self.request.auth).require(self.scope, users[0].pk)
         return users
 
     def may_read_for(self, user_id: int) -> bool:
-        """Whether the key may do this in the name of a user, if there is one of this id."""
+        """Return whether the key has ``scope`` and may act as the user with this id, even if there is no such user."""
         api_key = cast(APIKey, self.request.auth)
         return self.scope in api_key.scopes and api_key.may_act_as(user_id)

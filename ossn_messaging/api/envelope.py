@@ -1,4 +1,4 @@
-"""The envelope around every answer, and the one place where a failure becomes one."""
+"""The envelope of every JSON response, and the only conversion of exceptions to envelopes."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 def _answer(request: HttpRequest, payload: object, code: str, message: str, status: int = 200) -> Response:
-    """Return the object that every answer is (contract, "Envelope")."""
+    """Return a response with the envelope around ``payload`` (docs/reference/api.md, "Answers")."""
     envelope = {
         "merchant": site_name(request),
         "url": site_root(request),
@@ -37,14 +37,15 @@ def _answer(request: HttpRequest, payload: object, code: str, message: str, stat
 
 
 def success(request: HttpRequest, payload: object) -> Response:
-    """Return the answer to a request that was carried out."""
+    """Return the response to a successful request."""
     return _answer(request, payload, "100", "Request successfully executed")
 
 
 def failure(request: HttpRequest, exception: Exception, failed: str, *, is_rest: bool) -> Response:
-    """Return the answer to a request that failed, whatever the exception; what is the server's fault is logged.
+    """Return the response to a failed request, for any exception, and log failures of the server.
 
-    ``failed`` says what did, in the endpoint's words, and ``is_rest`` whether HTTP's status tells that it did.
+    ``failed`` is the endpoint's text for the failure, such as "Message send failed". If ``is_rest`` is true, the HTTP
+    status is the error's ``rest_status``, otherwise its ``ossn_status``.
     """
     error = _protocol_error(exception)
     status = error.rest_status if is_rest else error.ossn_status
@@ -53,9 +54,9 @@ def failure(request: HttpRequest, exception: Exception, failed: str, *, is_rest:
     for name, value in error.headers.items():
         response[name] = value
     if error.ossn_status >= 500:
-        with translation.override(None):  # a log has one language, whoever asks
+        with translation.override(None):  # the log is in English, whatever the language of the request
             _log(request, error.describe(failed), exception)
-    # Django's own record of it has the request, and a report made from that its parameters, the key among them.
+    # Django's own log record has the request, so error reports made from it would show the API key.
     response._has_been_logged = status >= 500  # type: ignore[attr-defined]
     if status == 401:
         response["WWW-Authenticate"] = APIKeyAuthentication().authenticate_header(request)
@@ -63,7 +64,10 @@ def failure(request: HttpRequest, exception: Exception, failed: str, *, is_rest:
 
 
 def _log(request: HttpRequest, text: str, cause: Exception) -> None:
-    """Log a failure with its traceback as text: reports made from ``exc_info`` show the variables of every frame."""
+    """Log a failure with its traceback as text.
+
+    Error reports made from ``exc_info`` would show the local variables of every frame.
+    """
     trace = "".join(traceback.format_exception(cause))
     what = (request.method, iri_to_uri(request.path), text)
     logger.handle(
@@ -83,7 +87,7 @@ STANDS_FOR: tuple[tuple[type[Exception], type[exceptions.MessagingError]], ...] 
     (DatabaseAPIError, exceptions.StoreFailed),
     (Exception, exceptions.ServerError),
 )
-"""What the exceptions of Django and DRF are in the protocol; the first that fits counts."""
+"""The protocol's error for each exception of Django and DRF. The first match counts."""
 
 
 def _protocol_error(exception: Exception) -> exceptions.MessagingError:
@@ -95,7 +99,10 @@ def _protocol_error(exception: Exception) -> exceptions.MessagingError:
 
 
 class EnvelopeRenderer(BaseRenderer):
-    """JSON in UTF-8, whatever the site's ``REST_FRAMEWORK`` says of JSON; for what UTF-8 has not, a question mark."""
+    """A renderer of JSON in UTF-8 that ignores the site's ``REST_FRAMEWORK``.
+
+    A lone surrogate, which UTF-8 cannot encode, becomes a question mark.
+    """
 
     media_type = "application/json"
     format = "json"
@@ -106,7 +113,7 @@ class EnvelopeRenderer(BaseRenderer):
 
 
 class NoNegotiation(BaseContentNegotiation):
-    """The parser for the body's type, and always the same renderer: no client is refused for its ``Accept``."""
+    """Selects the parser by the body's content type, and always the same renderer: the ``Accept`` header is ignored."""
 
     def select_parser(self, request: Any, parsers: Any) -> Any:
         return next((parser for parser in parsers if parser.media_type == request._request.content_type), None)

@@ -1,7 +1,7 @@
-"""How a request's parameters are read: whole and exactly, or not at all.
+"""Strict parsers of query strings and bodies: they read every parameter completely, or raise ``ParseError``.
 
-Django's and DRF's own readers pass over what they can't read: bytes that are no text, a part with a broken header, an
-end that never came. With a message that would be to store half of it, so here each of them is a ``ParseError``.
+Django's and DRF's own parsers ignore what they cannot read: invalid UTF-8, a part with a malformed header, a body that
+ends too early. Part of a message could then be stored, so these parsers raise ``ParseError`` instead.
 """
 
 import json
@@ -39,15 +39,17 @@ PARAMETERS = {*TEXTS, "idempotency_key", "attachment", "guid", "offset", "before
 
 
 def take_chunked(request: HttpRequest) -> IO[bytes] | None:
-    """Make a body that came in chunks one whose length is known; Django would take it for empty.
+    """Give a chunked body a known length, and return the file with the body if one was created.
 
-    Returns a file for the caller to close, where one was needed. Raises ``RequestTooLarge`` over ``max_body_size()``,
-    ``ParseError`` where it ends too early, ``LengthRequired`` where the server does not tell its end, and
-    ``StoreFailed`` where the disk fails on which it waits.
+    Without a ``Content-Length``, Django treats the body as empty. The caller closes the file.
+
+    Raises ``RequestTooLarge`` if the body is larger than ``max_body_size()``, ``ParseError`` if it cannot be read to
+    its end, ``LengthRequired`` if the server does not mark its end (``wsgi.input_terminated``), and ``StoreFailed`` if
+    the disk fails.
     """
     if request.META.get("CONTENT_LENGTH"):
         return None
-    if not isinstance(request, WSGIRequest):  # ASGI: Django has read it already, up to its end
+    if not isinstance(request, WSGIRequest):  # under ASGI, Django has already read the whole body
         stream: Any = request._stream
         request.META["CONTENT_LENGTH"] = str(stream.seek(0, SEEK_END))
         stream.seek(0)
@@ -76,13 +78,16 @@ def take_chunked(request: HttpRequest) -> IO[bytes] | None:
 def _read_chunk(request: HttpRequest, size: int) -> bytes:
     try:
         chunk: bytes = request.META["wsgi.input"].read(size)
-    except Exception as error:  # each server has its own exceptions for what is no chunk
+    except Exception as error:  # each server raises its own exceptions for an invalid chunk
         raise ParseError from error
     return chunk
 
 
 def query_of(request: HttpRequest) -> QueryDict:
-    """Return the parameters of the request's query string; raises as ``read_query`` does."""
+    """Return the parameters of the request's query string.
+
+    Raises ``ParseError`` if it is not UTF-8 or has more than ``DATA_UPLOAD_MAX_NUMBER_FIELDS`` parameters.
+    """
     encoding = "latin-1" if isinstance(request, WSGIRequest) else "utf-8"  # PEP 3333 and Django's ASGIRequest
     try:
         return read_query(request.META.get("QUERY_STRING", "").encode(encoding))
@@ -91,9 +96,9 @@ def query_of(request: HttpRequest) -> QueryDict:
 
 
 def read_query(encoded: bytes) -> QueryDict:
-    """Return the parameters of a form or a query string in UTF-8.
+    """Return the parameters of a URL-encoded form or query string.
 
-    Raises ``ParseError`` where it is not UTF-8 or has more than ``DATA_UPLOAD_MAX_NUMBER_FIELDS`` of them.
+    Raises ``ParseError`` if it is not UTF-8 or has more than ``DATA_UPLOAD_MAX_NUMBER_FIELDS`` parameters.
     """
     try:
         pairs = parse_qsl(
@@ -115,9 +120,10 @@ def _request(parser_context: Context | None) -> Request:
 
 
 def _body(request: Request) -> bytes:
-    """Return the body; raises ``ParseError`` where less came than was announced.
+    """Return the body.
 
-    Django raises ``RequestDataTooBig`` for one over ``DATA_UPLOAD_MAX_MEMORY_SIZE``.
+    Raises ``ParseError`` if it is shorter than its ``Content-Length`` or cannot be read, and ``RequestDataTooBig`` if
+    it is larger than ``DATA_UPLOAD_MAX_MEMORY_SIZE``.
     """
     try:
         body: bytes = request._request.body
@@ -129,7 +135,7 @@ def _body(request: Request) -> bytes:
 
 
 def _announced(meta: Mapping[str, Any]) -> int:
-    """Return how many bytes a body has, as its headers say."""
+    """Return the ``Content-Length`` in bytes, or 0 if it is missing."""
     return int(meta.get("CONTENT_LENGTH") or 0)
 
 
@@ -141,9 +147,10 @@ class FormParser(BaseParser):
 
 
 class JSONParser(BaseParser):
-    """Reads an object: texts, numbers, true and false as texts; null, lists and objects as if they were absent.
+    """Reads one JSON object. Numbers, ``true`` and ``false`` become texts; null, lists and objects count as absent.
 
-    A list or object that has something in it is no value for a parameter of the protocol, and refused.
+    If the value of a parameter of the protocol is a list or an object that is not empty, ``parse()`` raises
+    ``ParseError``.
     """
 
     media_type = "application/json"
@@ -168,15 +175,15 @@ class JSONParser(BaseParser):
 
 
 def _check_number_of_values(body: bytes) -> None:
-    """Raise ``ValueError`` if JSON has more values than a form may have fields, before they are parsed.
+    """Raise ``ValueError`` before JSON is parsed if it has more than ``DATA_UPLOAD_MAX_NUMBER_FIELDS`` values.
 
-    The number of values is that of the commas outside of texts, and one more.
+    The number of values is the number of commas outside of texts, plus one.
     """
     limit = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
     if limit is None or body.count(b",") < limit:
         return
     without_escaped_quotes = body.replace(rb"\\", b"").replace(rb"\"", b"")
-    outside = without_escaped_quotes.split(b'"', 4 * limit)[::2]  # a name has two quotes, and its value two at most
+    outside = without_escaped_quotes.split(b'"', 4 * limit)[::2]  # a name has two quotes and its value at most two
     if sum(part.count(b",") for part in outside) >= limit:
         raise ValueError("too many values")
 
@@ -201,15 +208,15 @@ class MultiPartParser(BaseParser):
 
 
 def _named_outside(request: Request) -> set[str]:
-    """Return which parameters a request has outside its body."""
+    """Return the names of the query's parameters, with ``api_key_token`` if there is an ``Authorization`` header."""
     key = {"api_key_token"} if "Authorization" in request.headers else set()
     return key | {name for name, _values in query_of(request._request).lists()}
 
 
 class _ExactMultiPartParser(DjangoMultiPartParser):
-    """Django's, that takes every part or none.
+    """Django's multipart parser, but it reads every part or raises an exception.
 
-    It reads texts as Latin-1, which keeps their bytes, for Django's decoding puts U+FFFD for what it can't read.
+    It reads texts as Latin-1, which keeps their bytes: Django would replace invalid UTF-8 by U+FFFD.
     """
 
     def __init__(self, meta: dict[str, Any], stream: IO[bytes], known: set[str]) -> None:
@@ -232,13 +239,13 @@ class _ExactMultiPartParser(DjangoMultiPartParser):
     ) -> tuple[QueryDict, MultiValueDict[str, Any]]:
         taken = sum(len(values) for source in (post, files) for _name, values in source.lists())
         if self.handler.stopped:
-            if not self.known | set(post) >= TEXTS:  # they may follow the file, and what they say is not known
+            if not self.known | set(post) >= TEXTS:  # the missing ones may be in the unread rest
                 raise RequestTooLarge
             files.appendlist(self.handler.field_name, self.handler.file_complete(self.handler.size))
         elif not (
             self.delimiters.closed
             and self.delimiters.count == taken + 1
-            and self.delimiters.received == self.announced  # who hung up before the end takes nothing for sent
+            and self.delimiters.received == self.announced  # otherwise the client disconnected before the end
         ):
             raise MultiPartParserError
         exact = QueryDict(mutable=True)
@@ -247,7 +254,7 @@ class _ExactMultiPartParser(DjangoMultiPartParser):
         return exact, MultiValueDict({_as_utf8(name): values for name, values in files.lists()})
 
     def sanitize_file_name(self, file_name: str) -> str:
-        """Return a name in any case: for Django, a file without one is not there."""
+        """Return a file name that is never empty, because Django ignores a file without a name."""
         name = clean_name(_as_utf8(file_name))
         return name if name.strip(".") else "_"
 
@@ -257,7 +264,7 @@ def _as_utf8(text: str) -> str:
 
 
 class _DelimiterCounter:
-    """A stream that counts what goes by, bytes and delimiters, and knows whether the closing one was among these."""
+    """A stream that counts the bytes and delimiters that are read, and notes whether the closing delimiter was read."""
 
     delimiter: bytes
 

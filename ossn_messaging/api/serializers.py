@@ -1,4 +1,4 @@
-"""The objects of the protocol's answers, key by key in the order of the contract."""
+"""The JSON objects of the protocol's responses, with their keys in the protocol's order (docs/reference/api.md)."""
 
 import html
 import re
@@ -16,7 +16,7 @@ LINE_BREAK = re.compile(r"\r\n|\n\r|\n|\r")
 
 
 def user_object(request: HttpRequest, user: AbstractBaseUser, *sizes: str) -> dict[str, Any]:
-    """Return a user as the protocol shows one (contract, "Users"), with icons of these sizes beside the small one."""
+    """Return the protocol's object for a user, with URLs of the small avatar and of the avatars in ``sizes``."""
     username = str(user.get_username())
     get_full_name = getattr(user, "get_full_name", None)
     return {
@@ -28,21 +28,21 @@ def user_object(request: HttpRequest, user: AbstractBaseUser, *sizes: str) -> di
 
 
 def is_online(user: AbstractBaseUser) -> bool:
-    """Whether the site's own ``IS_ONLINE`` says so of a user."""
+    """Return what the site's ``IS_ONLINE`` returns for a user, or ``False`` if it is not set."""
     return bool(conf.IS_ONLINE and conf.IS_ONLINE(user))
 
 
 def formatted(text: str) -> str:
-    """Return a message's text in the format that ``MESSAGE_FORMAT`` names (contract, "Text")."""
+    """Return a message's text as HTML or plain text, as ``MESSAGE_FORMAT`` says."""
     if conf.MESSAGE_FORMAT == "text":
         return text
     return LINE_BREAK.sub(r"<br />\g<0>", html.escape(text))
 
 
 def sent_object(request: HttpRequest, message: Message, users: Mapping[int, Any]) -> dict[str, Any]:
-    """Return the payload of a message just sent (contract, "Success payload"); ``users`` are what stands for each.
+    """Return the payload for a message that was sent, now or earlier with the same idempotency key.
 
-    Of a message that was sent earlier, it is the same payload.
+    ``users`` has the value of ``message_from`` or ``message_to`` for the id of each user.
     """
     attachment = _attachment(message)
     payload = {"data": {}} | _text(message, users)
@@ -53,19 +53,19 @@ def sent_object(request: HttpRequest, message: Message, users: Mapping[int, Any]
 
 
 def added_object(message: Message, users: Mapping[int, Any]) -> dict[str, Any]:
-    """Return the payload of ``message_add`` in version 1.0: six keys, with or without a file."""
+    """Return the payload of ``message_add`` in version 1.0: the same six keys with or without an attachment."""
     return _text(message, users)
 
 
 def listed_object(request: HttpRequest, message: Message, reader_id: int, users: Mapping[int, Any]) -> dict[str, Any]:
-    """Return a message as ``list`` and ``recent`` show it to one of its two users ("Reading messages")."""
+    """Return a message as ``list`` and ``recent`` show it to its sender or recipient ``reader_id``."""
     attachment = _attachment(message)
     item = _text(message, users) | _deletions(message)
     return item | _file(request, attachment, reader_id) if attachment else item
 
 
 def new_object(request: HttpRequest, message: Message, reader_id: int, users: Mapping[int, Any]) -> dict[str, Any]:
-    """Return a message as ``new`` shows it: the keys of a file are there without one, too."""
+    """Return a message as ``new`` shows it: without an attachment, it has three keys of an attachment as well."""
     attachment = _attachment(message)
     file = _file(request, attachment, reader_id) if attachment else {}
     absent = {"type_of_attachment": False, "attachment_name": None, "attachment_url": None}

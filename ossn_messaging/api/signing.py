@@ -1,4 +1,4 @@
-"""Every URL that the app hands out: absolute, and an attachment's with the signature that opens it."""
+"""Absolute URLs for the API's responses, and the signatures of attachment URLs."""
 
 import hashlib
 from functools import lru_cache
@@ -16,15 +16,18 @@ from ossn_messaging.conf import conf
 from ossn_messaging.models import Attachment
 
 SIGNATURE = "signature"
-"""The parameter of an attachment's URL that opens it."""
+"""The query parameter with the signature of an attachment's URL."""
 USERNAME, SIZE, DIGEST = "~username~", "~size~", "~digest~"
-"""Where these stand in the path of an icon."""
+"""Placeholders in the cached path of an avatar."""
 FROM, TO = "from", "to"
-"""The two sides of a message, as a signature names the one that it was made for."""
+"""Prefixes of a signature: it was made for the sender (``from``) or the recipient (``to``) of the message."""
 
 
 def site_root(request: HttpRequest) -> str:
-    """Return the site's absolute root, ending in ``/``: ``SITE_URL``, else where the request came to."""
+    """Return the absolute URL of the site's root with a final ``/``: ``SITE_URL``, or the root of the request.
+
+    If the request's host is not in ``ALLOWED_HOSTS``, return the root without scheme and host.
+    """
     if conf.SITE_URL:
         return conf.SITE_URL.rstrip("/") + "/"
     root: str | None = getattr(request, "_ossn_messaging_root", None)
@@ -38,22 +41,22 @@ def site_root(request: HttpRequest) -> str:
 
 
 def site_name(request: HttpRequest) -> str:
-    """Return ``SITE_NAME``, else the host name of the site's root."""
+    """Return ``SITE_NAME``, or the host name of the site's root, or "localhost"."""
     return conf.SITE_NAME or urlsplit(site_root(request)).hostname or "localhost"
 
 
 def absolute(request: HttpRequest, path: str) -> str:
-    """Return the absolute URL of a path that ``reverse()`` gave, with every reserved character percent-encoded."""
+    """Return the absolute URL of a path from ``reverse()``, with every reserved character but ``/`` percent-encoded."""
     return site_root(request) + quote(unquote(path.removeprefix(get_script_prefix())))
 
 
 def icon_hash(username: str, size: str) -> str:
-    """Return the part of an icon's URL that the original computes (contract, "Users")."""
+    """Return the digest in an avatar's URL, as OSSN computes it: the MD5 of the username followed by the size."""
     return hashlib.md5(f"{username}{size}".encode(), usedforsecurity=False).hexdigest()
 
 
 def icon_url(request: HttpRequest, user: AbstractBaseUser, size: str) -> str:
-    """Return the URL of a user's icon: the site's own by ``USER_ICON``, else that of the app's default."""
+    """Return the URL of a user's avatar: the result of the site's ``USER_ICON``, or the URL of the default avatar."""
     own = conf.USER_ICON and conf.USER_ICON(user, size, request)
     if own:
         return urljoin(site_root(request), str(own))
@@ -65,22 +68,29 @@ def icon_url(request: HttpRequest, user: AbstractBaseUser, size: str) -> str:
 
 @lru_cache
 def _icon_path(resolver: URLResolver, prefix: str, language: str | None) -> str:
-    """Return where icons are below the site's root: to find that out for each took a twelfth of a send's time.
+    """Return the path of avatars below the site's root, with placeholders.
 
-    ``i18n_patterns`` put the language there.
+    It is cached because ``reverse()`` for each avatar took a twelfth of the time of a send. The path depends on the
+    language if the site uses ``i18n_patterns``.
     """
     path = reverse("ossn_messaging:avatar", args=[USERNAME, SIZE, DIGEST])
     return quote(unquote(path.removeprefix(prefix)))
 
 
 def attachment_url(request: HttpRequest, attachment: Attachment, user_id: int) -> str:
-    """Return the URL of an attachment for one of its two users, signed if ``ATTACHMENT_URL_MAX_AGE`` is set."""
+    """Return the URL of an attachment for the sender or recipient ``user_id``.
+
+    It is signed unless ``ATTACHMENT_URL_MAX_AGE`` is ``None``.
+    """
     url = absolute(request, reverse("ossn_messaging:attachment", args=[attachment.pk, attachment.name]))
     return url if conf.ATTACHMENT_URL_MAX_AGE is None else f"{url}?{SIGNATURE}={sign(attachment, user_id)}"
 
 
 def _signed_value(attachment: Attachment, side: str) -> str:
-    """What a signature stands for: this file, and no later one that happens to get its number, for this side of it."""
+    """Return the signed text: the attachment's id, the name of its stored file, and the side of the message.
+
+    Because the name is signed, the signature is not valid for a later attachment with the same id.
+    """
     return f"{attachment.pk}/{attachment.file.name}/{side}"
 
 
@@ -89,14 +99,17 @@ def _signer() -> TimestampSigner:
 
 
 def sign(attachment: Attachment, user_id: int) -> str:
-    """Return a signature, fit for a query string: for which side it was made, and when."""
+    """Return a signature for a query string: ``from`` or ``to``, the time, and the digest."""
     side = FROM if user_id == attachment.message.sender_id else TO
     value = _signed_value(attachment, side)
     return side + _signer().sign(value).removeprefix(value)
 
 
 def opens(signature: str, attachment: Attachment) -> bool:
-    """Whether ``signature`` opens this attachment: it is not too old, and its user may still read the message."""
+    """Return whether ``signature`` is valid for this attachment, and the user that it names may still read the message.
+
+    A signature is not valid if it is older than ``ATTACHMENT_URL_MAX_AGE`` seconds, or if that setting is ``None``.
+    """
     message, side = attachment.message, signature.partition(":")[0]
     user = {FROM: message.sender, TO: message.recipient}.get(side)
     if conf.ATTACHMENT_URL_MAX_AGE is None or user is None or not message.is_readable_by(user):

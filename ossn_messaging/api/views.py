@@ -1,4 +1,4 @@
-"""The endpoints of the protocol, and the views behind the URLs that its answers hold."""
+"""The endpoints of the API, and the views of the attachments and avatars that its responses link to."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -41,11 +41,11 @@ from ossn_messaging.models.users import all_are_found, as_number, check_reader, 
 from ossn_messaging.throttling import KeyThrottle
 
 MAX_PAGE = 10**9
-"""No user has so many, and every database can count to where it is."""
+"""No user has so many pages, and every database accepts the offset of this page."""
 
 
 class MessageSend(Endpoint):
-    """``message/send`` of the API document."""
+    """The endpoint ``message/send``, which sends a message."""
 
     failed = "Message send failed"
     user_parameter = "from"
@@ -53,7 +53,7 @@ class MessageSend(Endpoint):
     def post(self, request: Request) -> Response:
         text = clean_text(self.parameter("message"))
         sender, recipient = find_pair(self.parameter("from"), self.parameter("to"))
-        # Shown before it is sent: after the commit nothing may fail any more, least of all the site's own USER_ICON.
+        # Build the user objects first: the site's USER_ICON may raise, and nothing may fail after the commit.
         users = {user.pk: user_object(request, user) for user in (sender, recipient)}
         message = Message.objects.send(
             sender=sender,
@@ -74,9 +74,10 @@ class MessageSend(Endpoint):
         return sent_object(request, message, users)
 
     def get_idempotency_key(self, request: Request) -> str | None:
-        """Return the header ``Idempotency-Key``, bare or in quotes as the draft of its RFC has it, or the parameter.
+        """Return the header ``Idempotency-Key`` or, if it is empty, the parameter ``idempotency_key``.
 
-        Raises ``BadIdempotencyKey`` where the header is not UTF-8.
+        Double quotes around the key are removed, because the IETF draft of the header requires them. Raises
+        ``BadIdempotencyKey`` if the header is not UTF-8.
         """
         header = request.headers.get("Idempotency-Key", "")
         try:
@@ -88,9 +89,10 @@ class MessageSend(Endpoint):
         return given or None
 
     def get_upload(self, request: Request) -> "File[Any] | None":
-        """Return the one file that the part ``attachment`` may have (contract, "Attachment").
+        """Return the file in the part ``attachment``, or ``None`` if the request has no file.
 
-        A file in any other part is refused as well: it would be lost without a word.
+        Raises ``AttachmentRefused`` if the part has several files or text, or if another part has a file: that file
+        would be ignored without notice.
         """
         texts = [value for value in self.given.getlist("attachment") if isinstance(value, str)]
         files = request.FILES.getlist("attachment")
@@ -101,14 +103,14 @@ class MessageSend(Endpoint):
 
 
 class MessageAdd(MessageSend):
-    """``message_add`` of version 1.0, which answers less."""
+    """The endpoint ``message_add`` of version 1.0, which sends a message. Its payload has fewer keys than in 2.0."""
 
     def get_payload(self, request: Request, message: Message, users: dict[int, Any]) -> dict[str, Any]:
         return added_object(message, users)
 
 
 class Reading(Endpoint):
-    """Base of what reads messages, in two versions: 1.0 shows users where 2.0 has their numbers."""
+    """Base of the endpoints that read messages. In version 1.0, messages have user objects; in 2.0, user ids."""
 
     failed = "Message list failed"
     version = 2
@@ -116,7 +118,7 @@ class Reading(Endpoint):
 
     @property
     def page_number(self) -> int:
-        """The page that ``offset`` asks for; a bad one is the first ("Reading messages")."""
+        """The page number in ``offset``. If it is not a number above 0, it is 1."""
         return min(as_number(self.parameter("offset")) or 1, MAX_PAGE)
 
     @property
@@ -124,10 +126,11 @@ class Reading(Endpoint):
         return self.parameter("markallread").strip().lower() in ("1", "true")
 
     def find_side(self, other: str) -> Conversation:
-        """Return the reader's side of what there is between them and whom the parameter ``other`` names.
+        """Return the reader's ``Conversation`` with the user of the parameter ``other``.
 
-        In one query where there is anything; else it raises as ``find_users`` does. Of a key that may not read this,
-        nothing is looked up but the users: how long that takes would tell who writes to whom.
+        If it exists, one query finds it. Otherwise this raises the exceptions of ``find_users()``, or returns an
+        unsaved ``Conversation``. If the key may not read for the reader, only the users are looked up: the time of
+        another query would reveal who writes to whom.
         """
         reader_id, other_id = as_number(self.parameter(self.user_parameter)), as_number(self.parameter(other))
         if reader_id and other_id and all_are_found() and self.may_read_for(reader_id):
@@ -138,7 +141,7 @@ class Reading(Endpoint):
         return Conversation.objects.between(*self.find_users(other))
 
     def shown(self, request: Request, *users: AbstractBaseUser) -> dict[int, Any]:
-        """Return what stands for each of these users in a message."""
+        """Return the value of ``message_from`` or ``message_to`` for the id of each user."""
         return {user.pk: user_object(request, user) if self.version == 1 else user.pk for user in users}
 
     def with_user(self, request: Request, other: AbstractBaseUser) -> dict[str, Any]:
@@ -152,7 +155,7 @@ class Reading(Endpoint):
 
 
 class MessageList(Reading):
-    """A page of a conversation, oldest first."""
+    """The endpoint ``message/list``, which returns a page of a conversation, oldest message first."""
 
     icons = ("smaller",)
 
@@ -175,7 +178,7 @@ class MessageList(Reading):
 
 
 class MessageNew(Reading):
-    """The newest of the messages that the user has not viewed."""
+    """The endpoint ``message/new``, which returns a page of the unread messages from one user, newest first."""
 
     user_parameter = "to"
 
@@ -196,7 +199,7 @@ class MessageNew(Reading):
 
 
 class MessageRecent(Reading):
-    """The newest message of each of the user's conversations."""
+    """The endpoint ``message/recent``, which returns the newest message of each conversation, newest first."""
 
     def post(self, request: Request) -> Response:
         reader, page = self.find_page()
@@ -219,7 +222,10 @@ class MessageRecent(Reading):
     get = post
 
     def find_page(self) -> tuple[AbstractBaseUser, list[Conversation]]:
-        """Return the reader and the page of their conversations, in one query where there are any."""
+        """Return the reader and a page of their conversations.
+
+        If there are conversations, their query finds the reader too. Raises the exceptions of ``find_users()``.
+        """
         page, reader_id = [], as_number(self.parameter(self.user_parameter))
         if reader_id and all_are_found() and self.may_read_for(reader_id):
             with_others = self.version == 1
@@ -232,7 +238,7 @@ class MessageRecent(Reading):
 
 
 class MessageUnread(Reading):
-    """How many messages the user has not viewed, and in how many conversations."""
+    """The endpoint ``message/unread``, which counts the unread messages and the conversations that have some."""
 
     def post(self, request: Request) -> Response:
         unread = Conversation.objects.unread(*self.find_users())
@@ -242,7 +248,7 @@ class MessageUnread(Reading):
 
 
 class MessageDelete(Endpoint):
-    """Delete a message: for both, as its sender, or for oneself alone."""
+    """The endpoint ``message/delete``, which deletes a message for both users (only the sender may) or for one."""
 
     failed = "Message delete failed"
     scope = "send"
@@ -261,13 +267,13 @@ class MessageDelete(Endpoint):
 
 
 class AttachmentFile(EnvelopeView):
-    """The file of an attachment, for those who may have it; for all others it does not exist."""
+    """The view of attachments. If the client may not read an attachment, it answers 404, as if there were none."""
 
     failed = "Attachment read failed"
     http_method_names = ["get", "head", "options"]
 
     def perform_authentication(self, request: Request) -> None:
-        """Leave the user of the site's session in place, which DRF would replace."""
+        """Keep the user of the site's session in ``request._request``, which DRF would replace."""
 
     def get(self, request: Request, guid: str, name: str) -> HttpResponseBase:
         try:
@@ -276,23 +282,24 @@ class AttachmentFile(EnvelopeView):
                 return give_out(request._request, attachment)
             except MessagingError:
                 raise
-            except Exception as error:  # each storage raises its own
+            except Exception as error:  # each storage raises its own exceptions
                 if self.attachments.filter(pk=attachment.pk).exists():
                     raise ReadFailed from error
-                raise Http404 from error  # deleted since it was found
+                raise Http404 from error  # it was deleted after it was found
         except DatabaseAPIError as error:
             raise ReadFailed from error
 
     @property
     def attachments(self) -> QuerySet[Attachment]:
-        """All attachments, where they are written: a copy of the database might not know yet that one was deleted."""
+        """All attachments in the database for writes: a replica may still have an attachment that was deleted."""
         return Attachment.objects.using(router.db_for_write(Attachment))
 
     def find(self, request: Request, guid: str, name: str) -> Attachment:
-        """Return the attachment if the request has a valid signature, a user who may read it, or an API key.
+        """Return the attachment if the request has a valid signature, or a user or API key that may read it.
 
-        All that the request says is read before the attachment is looked for: what is wrong with it must not tell
-        whether there is one. So is the session: of an answer for which Django has looked into it, the headers say so.
+        Raises ``Http404`` otherwise, and ``Throttled`` if the limit of the key is reached. The whole request is read
+        before the attachment is looked up, so errors in the request do not reveal whether the attachment exists. The
+        session is read first too: after that, Django adds ``Vary: Cookie`` to the response in both cases.
         """
         signature = request.query_params.get(signing.SIGNATURE, "")
         user = getattr(request._request, "user", None)
@@ -318,7 +325,7 @@ class AttachmentFile(EnvelopeView):
 
 
 class Avatar(EnvelopeView):
-    """The icon of a user for whom the site has none. Whether there is such a user, it does not tell."""
+    """The view of default avatars. Its responses do not reveal whether a user exists."""
 
     http_method_names = ["get", "head", "options"]
 
