@@ -1,6 +1,6 @@
-"""The app's URLs in the OpenAPI schema of a site that has drf-spectacular among its ``INSTALLED_APPS``.
+"""Adds the app's URLs to the OpenAPI schema of the site, if ``drf_spectacular`` is in ``INSTALLED_APPS``.
 
-Nothing else of the app imports drf-spectacular, and without it this package is not imported.
+Only this package imports drf-spectacular. Without drf-spectacular, this package is not imported.
 """
 
 from ossn_messaging.api.endpoints import EnvelopeView
@@ -8,5 +8,5 @@ from ossn_messaging.api.openapi.operations import OperationSchema
 
 
 def describe() -> None:
-    """Let every schema of the site have the app's URLs."""
+    """Add the app's URLs to every schema of the site."""
     EnvelopeView.schema = OperationSchema()

@@ -1,4 +1,4 @@
-"""What the views answer: by HTTP status, with each code of the protocol as an example."""
+"""The responses of each view in OpenAPI, by HTTP status. Each code of the protocol is an example."""
 
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
@@ -20,11 +20,14 @@ BINARY = {"schema": {"type": "string", "format": "binary"}}
 NO_STORE = {"Cache-Control": {"schema": {"type": "string", "enum": ["no-store"]}, "required": True}}
 
 URL_TOO_LONG = {"description": _("The server takes no URL of this length; POST has no such limit")}
-"""What gunicorn, nginx and others answer before the app sees a GET."""
+"""The response of gunicorn, nginx and other servers to a URL that is too long. The app does not see that request."""
 
 
 def answers(view: EnvelopeView, description: Description) -> Iterator[tuple[str, str, Answer]]:
-    """Yield each answer to an operation: its status, a name, and itself. Where names are equal, so are the answers."""
+    """Yield the status, the name and the content of each response of an operation.
+
+    Responses with the same name are equal.
+    """
     found = _successes(view, description)
     by_status: dict[int, list[MessagingError]] = {}
     for error in description.made_errors():
@@ -82,7 +85,7 @@ def _failure(status: int, errors: Iterable[MessagingError], view: EnvelopeView) 
 
 
 def _either(success: Answer, failure: Answer) -> Answer:
-    """Return the answer of a status that a failure has too: 200, of an endpoint whose codes tell."""
+    """Return one response for a status that success and failure share, such as 200 with ``HTTP_STATUS = "ossn"``."""
     one, other = success["content"][JSON], failure["content"][JSON]
     shapes = {"schema": {"oneOf": [one["schema"], other["schema"]]}, "examples": one["examples"] | other["examples"]}
     return success | {"content": {JSON: shapes}}

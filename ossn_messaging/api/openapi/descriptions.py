@@ -1,4 +1,4 @@
-"""What each of the app's views takes, answers and fails with."""
+"""The parameters, payload and errors of each view of the app."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,19 +22,19 @@ from ossn_messaging.attachments.rules import Reason
 from ossn_messaging.exceptions import MessagingError
 
 Made = Callable[[], MessagingError]
-"""An error's class, or what makes one of a class that wants arguments."""
+"""An error class, or a function that creates an error if its class requires arguments."""
 
 
 @dataclass(frozen=True)
 class Description:
     summary: str | Promise
     parameters: Callable[[], tuple[Parameter, ...]]
-    """Called for each schema, for some depend on the settings."""
+    """A function, because some parameters depend on the settings in force when a schema is generated."""
     errors: tuple[Made, ...]
     payload: str = ""
-    """The name of its shape in version 2.0; empty where the answer is a file."""
+    """The name of the payload's shape in version 2.0, or empty if the response is a file."""
     for_some: bool = False
-    """Whether a key opens what others may not see."""
+    """Whether an API key is optional and gives access to more files."""
 
     def made_errors(self) -> list[MessagingError]:
         return [make() for make in self.errors]

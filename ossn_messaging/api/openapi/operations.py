@@ -1,4 +1,4 @@
-"""The operations of a schema: each of the app's URLs, under each of its methods."""
+"""The operations of a schema: one for each method of each URL of the app."""
 
 import re
 from typing import Any, cast
@@ -19,7 +19,7 @@ WORD = re.compile(r"\w+")
 
 
 class OperationSchema(AutoSchema):
-    """Says itself all that drf-spectacular would look for in serializers: the app's views have none."""
+    """Describes an operation without serializers, which drf-spectacular would read but the app's views do not have."""
 
     def get_operation(
         self, path: str, path_regex: str, path_prefix: str, method: str, registry: ComponentRegistry
@@ -48,7 +48,7 @@ class OperationSchema(AutoSchema):
         return operation
 
     def component(self, kind: str, name: str, content: Shape) -> Shape:
-        """Return a reference to what stands once for all operations."""
+        """Register a component of the schema once, and return a reference to it."""
         component = ResolvedComponent(f"{PREFIX}{name}", kind, content, OperationSchema)  # type: ignore[no-untyped-call]
         self.registry.register_on_missing(component)
         return component.ref
@@ -61,7 +61,7 @@ def _tag(path: str, description: Description) -> str:
 
 
 def _request(method: str, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
-    """Return what a request may hold: of a POST, all that could stand in the query stands in the body."""
+    """Return the parameters and body of a request. For POST, the query parameters are described in the body."""
     inside = [parameter for parameter in parameters if parameter.place == "query"]
     outside = [parameter for parameter in parameters if parameter.place in ("path", "header")]
     if method == "GET":

@@ -1,4 +1,4 @@
-"""What a request to each endpoint may give: in the query of a GET, and in the three kinds of body of a POST."""
+"""The parameters of the endpoints: in the query of a GET, or in one of three content types of a POST."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ class Parameter:
     description: str | Promise
     required: bool = True
     place: str = "query"
-    """Where a GET has it; a ``file`` is in a multipart body alone."""
+    """``query``, ``path`` or ``header``, the place in a GET; or ``file``, which only a multipart body has."""
 
     def described(self) -> dict[str, Any]:
         return {
@@ -48,7 +48,10 @@ KEY = Parameter(
     _("the API key, where neither the header nor the query has it"),
     required=False,
 )
-"""In the body; elsewhere it is a security scheme. Like all that is seldom given, it is empty in Swagger UI's form."""
+"""The API key in the body; in the header or query it is a security scheme.
+
+The example is empty, like those of other rare parameters, so that Swagger UI does not fill the field.
+"""
 IDEMPOTENCY_KEY = {"type": "string", "minLength": 1, "maxLength": 255}
 ONCE = (
     Parameter("idempotency_key", text("", maxLength=255), _("the same, where the header is absent"), required=False),
@@ -65,7 +68,7 @@ MARK = flag("markallread", _("1 marks what is unread in this conversation as vie
 
 
 def to_send() -> tuple[Parameter, ...]:
-    """Return the parameters of a send."""
+    """Return the parameters of ``message/send``."""
     return (
         user("from", _("the user who sends")),
         user("to", _("the user who receives"), 2),
@@ -82,7 +85,7 @@ def _attachment() -> Parameter:
 
 
 def conditions() -> tuple[Parameter, ...]:
-    """Return the headers by which a client asks for a part of a file, or for one that it does not have yet."""
+    """Return the headers of range requests and conditional requests (RFC 9110, sections 13 and 14)."""
     etag = f'"{"0" * 64}"'
     examples = {
         "Range": "bytes=0-1023",

@@ -1,4 +1,4 @@
-"""The API key as OpenAPI's security schemes, for the views of this app and for any other of the site's."""
+"""The security schemes of the API key in OpenAPI, for the views of this app and of the site."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The objects of the protocol's answers as JSON Schema, key by key: what ``serializers`` makes."""
+"""JSON Schemas of the objects that ``ossn_messaging.api.serializers`` and the envelope return."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from ossn_messaging.exceptions import BlankMessage
 Shape = dict[str, Any]
 
 PREFIX = "Ossn"
-"""Of the names of all shapes, which stand among those of the site's own."""
+"""The prefix of the names of all shapes, to keep them apart from the names of the site's own components."""
 
 
 def ref(name: str) -> Shape:
@@ -110,9 +110,9 @@ PAYLOADS = ("Sent", "Added", "List", "ListV1", "New", "NewV1", "Recent", "Recent
 
 
 def shapes() -> dict[str, Shape]:
-    """Return every shape under its name, as the settings in force make it.
+    """Return every shape by name, for the current settings.
 
-    Enumerations have names of their own, or drf-spectacular would give them some, and warn where the site has the same.
+    Enumerations have names too: otherwise drf-spectacular chooses them, and warns if the site has an equal enumeration.
     """
     number_only, whole = number(1), ref("User")
     data, is_deleted = {"data": DATA}, {"is_deleted": ref("DeletedForBoth")}
@@ -170,7 +170,7 @@ def shapes() -> dict[str, Shape]:
 
 
 def example(shape: Shape, named: dict[str, Shape]) -> Any:
-    """Return an example of a shape, with all keys that it may have."""
+    """Return an example of a shape with all its keys, also the optional ones."""
     if "$ref" in shape:
         return example(named[shape["$ref"].rpartition(f"/{PREFIX}")[2]], named)
     if "oneOf" in shape:
