@@ -1,4 +1,4 @@
-"""The settings of the app: the dict ``OSSN_MESSAGING``, read at the moment of use."""
+"""The settings of the app in the dict ``OSSN_MESSAGING``. They are read each time they are used."""
 
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -13,19 +13,19 @@ from ossn_messaging.attachments import file_types
 T = TypeVar("T")
 
 THROTTLED = ("key", "sender", "failed_auth")
-"""What is limited: each API key, each sender, and the wrong keys from each address."""
+"""The scopes of ``THROTTLE_RATES``: requests of each API key, requests of each sender, wrong keys of each address."""
 RATE = re.compile(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)")
 MIN_INSPECTION_MEMORY = 256 * 1024 * 1024
-"""In bytes. An inspection with less could not load its libraries."""
+"""In bytes. With less memory, an inspection process could not load its libraries."""
 
 
 def configured() -> Mapping[str, Any]:
-    """Return the site's dict ``OSSN_MESSAGING``, empty where the site has none."""
+    """Return the site's dict ``OSSN_MESSAGING``, or an empty dict if the site has none."""
     return getattr(settings, "OSSN_MESSAGING", {})
 
 
 class Setting(Generic[T]):
-    """A key of ``OSSN_MESSAGING``: its default and what its value may be."""
+    """A key of ``OSSN_MESSAGING`` with its default and the test of its values."""
 
     name: str
 
@@ -43,7 +43,7 @@ class Setting(Generic[T]):
 
 
 class CallableSetting(Setting[Callable[..., Any] | None]):
-    """A dotted path to a callable of the site, or ``None``."""
+    """A setting whose value is a dotted path to a callable of the site, or ``None``."""
 
     def __init__(self) -> None:
         super().__init__(None, _is_text_or_none, "a dotted path to a callable, or None")
@@ -58,7 +58,7 @@ class CallableSetting(Setting[Callable[..., Any] | None]):
 
 
 class CallablesSetting(Setting[Collection[Callable[..., Any]]]):
-    """Dotted paths to callables of the site."""
+    """A setting whose value is a list of dotted paths to callables of the site."""
 
     def __init__(self) -> None:
         super().__init__((), _are_texts, "a list of dotted paths to callables")
@@ -116,7 +116,7 @@ def _is_location_or_none(value: Any) -> bool:
 
 
 class Settings:
-    """Each attribute is the value in force now."""
+    """The settings. Each attribute of an instance returns the current value."""
 
     SITE_NAME = Setting[str | None](None, _is_text_or_none, "a text, or None for the site's host name")
     SITE_URL = Setting[str | None](None, _is_url_or_none, "a URL with http:// or https://, or None for the request's")
@@ -160,7 +160,7 @@ class Settings:
 
     @classmethod
     def all(cls) -> dict[str, Setting[Any]]:
-        """Return every key that ``OSSN_MESSAGING`` may have, in the order of the manual."""
+        """Return the ``Setting`` of every key of ``OSSN_MESSAGING`` by name, in the order of the page "Settings"."""
         return {name: setting for name, setting in vars(cls).items() if isinstance(setting, Setting)}
 
 

@@ -1,7 +1,6 @@
-"""What a request or a send can fail with, and what the protocol answers to it.
+"""The exceptions of the app, with the code and HTTP status of the API's response (docs/reference/exceptions.md).
 
-Each class stands for one row of the tables in the API document and its contract: the ``code`` of the envelope, and
-the HTTP status, which is 200 wherever the protocol has a code of its own, unless ``HTTP_STATUS`` is ``"rest"``.
+If the protocol has a code for a failure, its HTTP status is 200, unless ``HTTP_STATUS`` is ``"rest"``.
 """
 
 import math
@@ -14,27 +13,27 @@ from django.utils.translation import gettext_lazy as _
 
 from ossn_messaging.attachments.rules import Reason
 
-# The protocol's own texts are not translated: they are its words as much as the codes are.
+# The protocol's own texts are not translated, because they are part of the protocol, like the codes.
 
 
 class MessagingError(Exception):
-    """Base of all that this app refuses. ``str(error)`` is a text that may be shown to the caller."""
+    """Base class of the app's exceptions. ``str(error)`` is a text that you may show to the caller."""
 
     code: str = "200"
-    """The protocol's code."""
+    """The ``code`` of the envelope."""
     ossn_status: int = 200
     """The HTTP status with ``HTTP_STATUS = "ossn"``."""
     rest_status: int = 400
     """The HTTP status with ``HTTP_STATUS = "rest"``."""
     text: str | Promise
     headers: Mapping[str, str] = {}
-    """What HTTP wants beside the status."""
+    """The HTTP headers that the response needs in addition to the status."""
 
     def __str__(self) -> str:
         return str(self.text)
 
     def describe(self, failed: str) -> str:
-        """Return the text for the caller of an endpoint that says of itself that it has ``failed``."""
+        """Return the ``message`` of the envelope. ``failed`` is the endpoint's text, such as "Message list failed"."""
         return str(self)
 
 
@@ -47,7 +46,7 @@ class InvalidKey(MessagingError):
 
 
 class MessagingDisabled(MessagingError):
-    """The setting ``ENABLED`` is off."""
+    """The setting ``ENABLED`` is ``False``."""
 
     code = "201"
     rest_status = 503
@@ -77,13 +76,13 @@ class UserNotFound(MessagingError):
 
 
 class ReaderNotFound(UserNotFound):
-    """The same where messages are read ("Reading messages")."""
+    """A user is missing or unknown, or the user who reads or deletes is not active. Sending raises ``UserNotFound``."""
 
     code = "200"
 
 
 class Failed(MessagingError):
-    """Base of the failures of code 200: ``detail`` follows the protocol's "Message send failed", or what else did."""
+    """Base class of failures whose text is the endpoint's, such as "Message send failed", followed by ``detail``."""
 
     rest_status = 422
     text = "Message send failed"
@@ -103,14 +102,14 @@ class SelfMessage(Failed):
 
 
 class NotAllowed(Failed):
-    """The site's own rule, the setting ``CAN_SEND``, forbids it."""
+    """The site's ``CAN_SEND`` does not allow this sender to write to this recipient."""
 
     rest_status = 403
     detail = _("this sender may not write to this recipient")
 
 
 class ScopeMissing(Failed):
-    """The API key's scopes do not include this one."""
+    """The API key does not have the scope ``scope``."""
 
     rest_status = 403
 
@@ -127,16 +126,16 @@ class UserNotPermitted(Failed):
 
 
 class IdempotencyConflict(Failed):
-    """The idempotency key was used for another message, or for one that has been deleted since.
+    """The idempotency key was used for a different message, or for a message that its sender has deleted since.
 
-    One text for both does not tell what a member of the site has deleted.
+    Both have the same text, so that it does not reveal what a user has deleted.
     """
 
     detail = _("this idempotency key was used for a message that is different or deleted")
 
 
 class BadIdempotencyKey(Failed):
-    """An idempotency key is a text of at most 255 printable characters."""
+    """The idempotency key is empty, not printable, not valid UTF-8, or longer than 255 characters."""
 
     rest_status = 400
     detail = _("the idempotency key is too long or not printable")
@@ -172,9 +171,10 @@ REASON_TEXTS: Mapping[Reason, Any] = {
 
 
 class AttachmentRefused(Failed):
-    """The attachment breaks a rule. ``reason`` says which, and is meant for programs.
+    """The attachment breaks a rule. A program can read the rule from ``reason``.
 
-    ``found`` is the type that the content has, or the text of the site's own validator.
+    ``found`` is the type of the content, or the text of the site's validator. ``expected`` is the type of the file
+    name's extension.
     """
 
     def __init__(self, reason: Reason, *, found: str = "", expected: str = "") -> None:
@@ -187,7 +187,7 @@ class AttachmentRefused(Failed):
 
 
 class AttachmentTooLarge(AttachmentRefused):
-    """The attachment, or what would be stored of it, has more bytes than ``ATTACHMENT_MAX_SIZE``."""
+    """The attachment has more than ``ATTACHMENT_MAX_SIZE`` bytes, before or after the app processed it."""
 
     rest_status = 413
 
@@ -196,14 +196,17 @@ class AttachmentTooLarge(AttachmentRefused):
 
 
 class StoreFailed(Failed):
-    """The storage or the database failed; nothing was changed. The cause is in ``__cause__`` and in the log."""
+    """The database, storage, cache or inspection failed, and nothing was changed.
+
+    The cause is in ``__cause__`` and in the log.
+    """
 
     ossn_status = rest_status = 503
     detail = _("the server can't do it now, try again later")
 
 
 class MessageNotFound(Failed):
-    """There is no such message that this user sent, or sees."""
+    """The message does not exist, or this user did not send it (``for=all``) or does not see it (``for=me``)."""
 
     rest_status = 404
     detail = _("this user has no such message")
@@ -217,28 +220,28 @@ class UnknownDeletion(Failed):
 
 
 class MalformedRequest(Failed):
-    """The request's body or query could not be read whole."""
+    """The body or query of the request could not be read completely."""
 
     rest_status = 400
     detail = _("the request could not be read")
 
 
 class RequestTooLarge(Failed):
-    """The request is over Django's ``DATA_UPLOAD_MAX_MEMORY_SIZE``."""
+    """The body is larger than Django's ``DATA_UPLOAD_MAX_MEMORY_SIZE``, or than the size that the app reads."""
 
     ossn_status = rest_status = 413
     detail = _("the request is too large")
 
 
 class LengthRequired(Failed):
-    """The request's body came in chunks, and the server does not tell where it ends (RFC 9110, 15.5.12)."""
+    """The body was sent in chunks, and the web server does not mark its end (RFC 9110, section 15.5.12)."""
 
     ossn_status = rest_status = 411
     detail = _("the request's Content-Length is missing")
 
 
 class TooManyRequests(Failed):
-    """A limit of ``THROTTLE_RATES`` is reached. ``wait`` is in seconds, as far as it is known."""
+    """A limit of ``THROTTLE_RATES`` is reached. ``wait`` is in seconds, or ``None`` if it is not known."""
 
     ossn_status = rest_status = 429
     detail = _("there were too many requests, try again later")
@@ -249,14 +252,14 @@ class TooManyRequests(Failed):
 
 
 class UnsupportedContentType(Failed):
-    """The body is of a content type or character set that the API does not read."""
+    """The API does not support the content type or character set of the body."""
 
     ossn_status = rest_status = 415
     detail = _("the request's content type is not supported")
 
 
 class MethodNotAllowed(MessagingError):
-    """The HTTP method is none of those that the ``Allow`` header of the answer lists."""
+    """The HTTP method is not allowed. The ``Allow`` header of the response lists the allowed methods."""
 
     code = "101"
     ossn_status = rest_status = 405
@@ -264,25 +267,25 @@ class MethodNotAllowed(MessagingError):
 
 
 class NotFound(MessagingError):
-    """There is nothing here that the caller may see."""
+    """The attachment or avatar does not exist, or the caller may not read it."""
 
     ossn_status = rest_status = 404
     text = _("Not found")
 
 
 class ReadFailed(StoreFailed):
-    """The storage could not give a file out. The cause is in ``__cause__`` and in the log."""
+    """The storage or database failed while an attachment was read. The cause is in ``__cause__`` and in the log."""
 
 
 class PreconditionFailed(MessagingError):
-    """The file is not the one that the request's ``If-Match`` or ``If-Unmodified-Since`` names."""
+    """The attachment does not match the request's ``If-Match`` or ``If-Unmodified-Since``."""
 
     ossn_status = rest_status = 412
     text = _("The attachment is not the one that the request names")
 
 
 class RangeNotSatisfiable(MessagingError):
-    """The file has none of the bytes that the request asks for (RFC 9110, 15.5.17). ``size`` is in bytes."""
+    """The attachment has none of the requested bytes (RFC 9110, section 15.5.17). ``size`` is its size in bytes."""
 
     ossn_status = rest_status = 416
     text = _("The attachment has no such bytes")
@@ -293,7 +296,7 @@ class RangeNotSatisfiable(MessagingError):
 
 
 class ServerError(Failed):
-    """A defect; the log has it."""
+    """An unexpected exception was raised. Its traceback is in the log."""
 
     ossn_status = rest_status = 500
     detail = _("the server made an error")
