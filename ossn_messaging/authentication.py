@@ -1,4 +1,4 @@
-"""The API key as a way to authenticate, for the views of this app and for any other of the site's."""
+"""DRF authentication by API key, for the views of this app and of the site."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
 
 class KeyHolder(AnonymousUser):
-    """Who holds an API key: authenticated, though no user of the site and without any permission of one."""
+    """The ``request.user`` of a request with an API key.
+
+    It is authenticated, but is not a user of the site and has no permissions.
+    """
 
     def __init__(self, api_key: "APIKey") -> None:
         super().__init__()
         self.username = api_key.name  # type: ignore[assignment]
-        self.pk = f"key {api_key.pk}"  # type: ignore[assignment]  # each key is another, and none is a user's number
+        self.pk = f"key {api_key.pk}"  # type: ignore[assignment]  # unique per key, and never equal to the id of a user
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, KeyHolder) and self.pk == other.pk
@@ -42,9 +45,9 @@ class KeyHolder(AnonymousUser):
 
 
 class APIKeyAuthentication(BaseAuthentication):
-    """Authenticates by ``Authorization: Api-Key KEY`` or the parameter ``api_key_token``, in the body or the query.
+    """Authenticates by ``Authorization: Api-Key KEY``, or by the parameter ``api_key_token`` in the body or the query.
 
-    ``request.auth`` is then the ``APIKey`` and ``request.user`` a ``KeyHolder``.
+    It sets ``request.auth`` to the ``APIKey`` and ``request.user`` to a ``KeyHolder``.
     """
 
     keyword = "Api-Key"
@@ -52,9 +55,10 @@ class APIKeyAuthentication(BaseAuthentication):
 
     @sensitive_variables("key")
     def authenticate(self, request: Request) -> "tuple[KeyHolder, APIKey] | None":
-        """Return ``None`` where the request has no key.
+        """Return the ``KeyHolder`` and the ``APIKey``, or ``None`` if the request has no key.
 
-        Raises ``AuthenticationFailed`` where it has a wrong one, and ``Throttled`` where its address gave too many.
+        Raises ``AuthenticationFailed`` if the key is wrong, ``Throttled`` if the address has sent too many wrong keys,
+        and ``StoreFailed`` if the cache of the limit fails.
         """
         key = self.get_key(request)
         if not key:
@@ -64,9 +68,9 @@ class APIKeyAuthentication(BaseAuthentication):
 
     @sensitive_variables("key")
     def get_key(self, request: Request) -> str | None:
-        """Return the key that the request gives, the header's before the body's before the query's.
+        """Return the key of the request, from the header, else from the body, else from the query.
 
-        From here on no error report or debug page of this request shows it.
+        Afterwards, no error report or debug page of this request shows the key.
         """
         use_redacting_reporter(request._request)
         key = self._given(request)
@@ -83,12 +87,12 @@ class APIKeyAuthentication(BaseAuthentication):
         return given if isinstance(given, str) else None
 
     def get_body(self, request: Request) -> Mapping[str, Any]:
-        """Return the parameters in the body of a request."""
+        """Return the parameters in the body of the request."""
         return request.data if isinstance(request.data, Mapping) else {}
 
     @sensitive_variables("key")
     def authenticate_credentials(self, key: str) -> "tuple[KeyHolder, APIKey]":
-        """Return the holder and the key; raises ``AuthenticationFailed`` unless the key is active."""
+        """Return the ``KeyHolder`` and the ``APIKey``. Raises ``AuthenticationFailed`` if the key is not active."""
         from ossn_messaging.models import APIKey
 
         api_key = APIKey.objects.find(key) if len(key) <= MAX_SECRET_LENGTH else None
@@ -101,7 +105,7 @@ class APIKeyAuthentication(BaseAuthentication):
 
 
 class BodylessAPIKeyAuthentication(APIKeyAuthentication):
-    """Authenticate by the header or the query alone. The body of the request is not read."""
+    """Authenticates by the header or the query only. It does not read the body of the request."""
 
     def get_body(self, request: Request) -> Mapping[str, Any]:
         """Return no parameters: the content of a GET or HEAD has no meaning (RFC 9110, section 9.3.1)."""

@@ -1,9 +1,10 @@
-"""Keep API keys and attachment signatures out of logs, error reports and debug pages.
+"""Redacts API keys and attachment signatures in logs, error reports and debug pages (the page "Security").
 
-Nothing here needs settings when it is imported: gunicorn and ``LOGGING`` name the filter before there are any.
+The import of this module must not need settings: gunicorn and ``LOGGING`` import the filter before they are configured.
 
-All of it reads what anybody may send, so the time must be linear in its length: no pattern is built from a request,
-each repetition in a pattern has a bound, and no two attempts of a pattern go over the same long run of characters.
+Any client can send the texts that are redacted here, so the time must be linear in their length: no pattern is built
+from a request, each repetition in a pattern has an upper limit, and no two matching attempts scan the same long run of
+characters.
 """
 
 import functools
@@ -26,15 +27,15 @@ REDACTED = "********"
 PARAMETERS = ("api_key_token", "signature")
 """The parameters whose values are secrets."""
 MIN_SECRET_LENGTH = 8
-"""A shorter key is redacted only where its name stands before it: it may be a part of any word."""
+"""A shorter key is redacted only if the parameter's name precedes it, because it may be part of any word."""
 MAX_SECRET_LENGTH = 512
 """A longer key is not valid."""
 MAX_SECRETS = 8
-"""How many values of one request are redacted wherever they stand."""
+"""At most this number of values of one request are redacted everywhere in a text."""
 MAX_TEXT_LENGTH = 16 * 1024
-"""How much of a message is written to a log, and of a value to a report."""
+"""In characters. Log messages and values in reports are cut to this length."""
 MAX_ARGUMENT_LENGTH = 8 * 1024
-"""How much of an argument of a log message is written."""
+"""In characters. Arguments of log messages are cut to this length."""
 MAX_TRACEBACK_LENGTH = 256 * 1024
 LOGGERS = (
     "django.request",
@@ -52,22 +53,22 @@ LOGGERS = (
     "ossn_messaging.models.attachments",
     "ossn_messaging.storage",
 )
-"""The loggers that write about requests. A logger's filter sees only what is logged by this very logger."""
+"""The loggers that log requests. Each is listed because a logger's filter does not apply to its child loggers."""
 
 
 def _encoded(name: str) -> str:
-    """Return a pattern of a name whose first character was just read; any may be percent-encoded, up to four times."""
+    """Return a pattern for ``name`` after its first character. Each may be percent-encoded, up to four times."""
     code = [rf"(?:25){{0,3}}{ord(character):02x}" for character in name]
     rest = "".join(rf"(?:{character}|%{code})" for character, code in zip(name[1:], code[1:], strict=True))
     return rf"(?: (?<={name[0]}) | (?<=%){code[0]} ) {rest}"
 
 
 _NAME = f"(?: {' | '.join(map(_encoded, PARAMETERS))} )"
-_MANY = f"{{1,{MAX_TEXT_LENGTH}}}"  # no valid secret is longer, however often it is encoded
+_MANY = f"{{1,{MAX_TEXT_LENGTH}}}"  # no valid secret is longer, even if it is encoded several times
 _SPACE = r"\s{0,200}+"
 _QUOTE = r"\\{0,15}+[\"']"  # JSON in repr() of repr() has seven backslashes before a quote
-_AFTER_VALUE = r"(?=[\s,;:\])}>]|$)"  # any other quote may be a part of the value
-_LINE = r"(?:\r?\n|(?:\\{1,15}+r)?\\{1,15}+n)"  # as it is, or as repr() shows it
+_AFTER_VALUE = r"(?=[\s,;:\])}>]|$)"  # any other quote may be part of the value
+_LINE = r"(?:\r?\n|(?:\\{1,15}+r)?\\{1,15}+n)"  # a line break, or its form in repr()
 _OWN_KEY = r"""
     # names in the database look like a key of the app's own, but have no capital letters
     (?<=o) ssn (?: _ | %(?:25){0,3}5[Ff] ) (?= [a-z0-9_%-]{0,42}+ [A-Z] )
@@ -110,27 +111,27 @@ def _replacement(found: re.Match[str]) -> str:
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return ``text`` without ``secrets``, and without what its form or the name before it shows to be a secret."""
+    """Return ``text`` with asterisks in place of ``secrets``, the app's own keys, and values after a secret's name."""
     for secret in secrets:
         text = text.replace(secret, REDACTED)
     return _secret.sub(_replacement, text)
 
 
 def redact_start(text: str, secrets: Sequence[str] = (), length: int = MAX_TEXT_LENGTH) -> str:
-    """Return ``text`` redacted. If it is longer than ``length``, return its start and say how long it was."""
+    """Return ``text`` redacted. If it has more than ``length`` characters, return only its start and its length."""
     if len(text) <= length:
         return redact(text, secrets)
-    unsure = max(MAX_SECRET_LENGTH, *map(len, secrets), 0)  # the end may be the start of a secret
+    unsure = max(MAX_SECRET_LENGTH, *map(len, secrets), 0)  # the end may be the beginning of a secret
     return f"{redact(text[:length], secrets)[:-unsure]}...[{len(text)}-characters]"
 
 
 def redact_path(path: str) -> str:
-    """Return the path of a request without keys of the app's own; all else in it stays readable."""
+    """Return the path of a request with the app's own keys redacted. The rest of the path stays readable."""
     return _own_key.sub(REDACTED, path)[:MAX_ARGUMENT_LENGTH]
 
 
 class RedactedAtoms(Mapping[str, Any]):
-    """The arguments by name of an access log. Each is redacted when a format or a handler asks for it."""
+    """The named arguments of an access log. Each is redacted when a format or handler reads it."""
 
     def __init__(self, atoms: Mapping[str, Any]) -> None:
         self._atoms = atoms
@@ -152,9 +153,9 @@ class RedactedAtoms(Mapping[str, Any]):
 
 
 class RedactSecretsFilter(logging.Filter):
-    """Redact each record and let it pass: its message, arguments, traceback and stack.
+    """A logging filter that redacts the message, arguments, traceback and stack of each record. It drops no record.
 
-    If Django has put the request into the record, the key of that request is redacted wherever it stands.
+    If Django has added the request to the record, the key of that request is redacted everywhere in the record.
     """
 
     formatter = logging.Formatter()
@@ -170,7 +171,7 @@ class RedactSecretsFilter(logging.Filter):
         if record.exc_info or record.exc_text:
             trace = record.exc_text or self.formatter.formatException(record.exc_info)  # type: ignore[arg-type]
             redacted = redact_start(trace, secrets, MAX_TRACEBACK_LENGTH)
-            if redacted != trace:  # otherwise the handlers' formatters show the exception in their own way
+            if redacted != trace:  # otherwise the handlers' formatters can use their own format of the exception
                 record.exc_text = redacted
         if record.stack_info:
             record.stack_info = redact_start(record.stack_info, secrets, MAX_TRACEBACK_LENGTH)
@@ -179,7 +180,7 @@ class RedactSecretsFilter(logging.Filter):
 
 _FILTER = RedactSecretsFilter()
 _PATH = "\ue000"
-"""Stands for the path in a message while that is redacted."""
+"""The placeholder of the path in a message while the message is redacted."""
 
 
 def _redact_message(record: logging.LogRecord, secrets: Sequence[str], paths: Sequence[str]) -> None:
@@ -194,15 +195,15 @@ def _redact_message(record: logging.LogRecord, secrets: Sequence[str], paths: Se
     try:
         record.args = tuple(without_path)
         message = redact_start(record.getMessage(), secrets).replace(_PATH, path, without_path.count(_PATH))
-        record.args = tuple(shown)  # some formatters take the arguments of a request line one by one
+        record.args = tuple(shown)  # some formatters read the arguments of a request line separately
         if record.getMessage() != message:
             record.msg, record.args = message, ()
-    except Exception:  # the handler says so, and shows the message and the arguments
+    except Exception:  # the handler reports the error with the message and the arguments
         record.msg, record.args = redact_start(str(record.msg), secrets), (redact_start(str(args), secrets),)
 
 
 class SecretStr:
-    """A text that does not show itself."""
+    """A text whose ``repr()`` is only asterisks."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -212,7 +213,7 @@ class SecretStr:
 
 
 class RawRepr:
-    """A value of a report that is shown as a given text."""
+    """A value in a report whose ``repr()`` is a given text."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -222,7 +223,7 @@ class RawRepr:
 
 
 class RedactingExceptionReporter(ExceptionReporter):
-    """Make Django's error reports and debug pages without the key of the request, wherever it stands."""
+    """Builds Django's error reports and debug pages with the keys and signatures of the request redacted everywhere."""
 
     def __init__(self, request: HttpRequest | None, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, *args, **kwargs)
@@ -236,10 +237,13 @@ class RedactingExceptionReporter(ExceptionReporter):
         return frames
 
     def _redact_value(self, value: Any) -> Any:
-        """Return ``value``, or what to show for it: Django would break a long text into lines, and a key with it."""
+        """Return ``value``, or a ``RawRepr`` of its redacted text.
+
+        The text is not a ``str``, because Django would break a long one into lines, and a key with it.
+        """
         try:
             text = repr(value)
-        except Exception:  # Django says so
+        except Exception:  # Django shows the error in the report
             return value
         redacted = redact_start(text, self.secrets)
         return value if redacted == text else RawRepr(redacted)
@@ -271,7 +275,7 @@ def _redact_html(piece: str, secrets: Sequence[str]) -> str:
 
 
 def encoded_variants(secret: str) -> set[str]:
-    """Return how a secret may stand in a text: as it is, in JSON, percent-encoded, and quoted by Python, even twice."""
+    """Return the forms of a secret in a text: unchanged, in JSON or percent-encoded, after up to two ``repr()``."""
     encoded = secret.encode("utf-8", "surrogatepass")
     in_json = {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
     variants = {secret, *in_json, quote(encoded), quote(encoded, ""), quote_plus(encoded)}
@@ -281,14 +285,14 @@ def encoded_variants(secret: str) -> set[str]:
 
 
 def _quoted(text: str) -> set[str]:
-    """Return what ``repr()`` makes of a text and of its bytes, within either kind of quotes."""
-    both = "'\""  # makes repr() take the single ones and escape them
+    """Return the ``repr()`` of a text and of its bytes, in single and in double quotes, without the quotes."""
+    both = "'\""  # with both, repr() chooses single quotes and escapes them
     shown = {repr(text + both)[1:-4], repr((text + both).encode("utf-8", "surrogatepass"))[2:-4]}
     return shown | {variant.replace("\\'", "'") for variant in shown}
 
 
 def _written_paths(request: Any) -> tuple[str, ...]:
-    """Return how the path of a request may stand in a text; Django escapes what it logs."""
+    """Return the forms of a request's path in a text: unchanged, escaped as in Django's logs, and percent-encoded."""
     path = getattr(request, "path", None)
     if not isinstance(path, str):
         return ()
@@ -296,9 +300,10 @@ def _written_paths(request: Any) -> tuple[str, ...]:
 
 
 def find_secrets(request: object) -> list[str]:
-    """Return the keys and signatures of a request that may be broken in any way, in all variants, the longest first.
+    """Return all encoded variants of the keys and signatures of a request, the longest first.
 
-    What is a part of the path is left out: nobody may hide what they ask for.
+    The request may be malformed in any way. A variant that is part of the path is left out, so that a client cannot
+    hide the path of its request from the log.
     """
     valid = dict.fromkeys(secret for secret in _given(request) if _may_be_a_secret(secret))
     variants = {variant for secret in islice(valid, MAX_SECRETS) for variant in encoded_variants(secret)}
@@ -307,7 +312,10 @@ def find_secrets(request: object) -> list[str]:
 
 
 def _may_be_a_secret(text: object) -> bool:
-    """Whether a text has the length of a key and, like each key, no white space. Asterisks are what replaces it."""
+    """Return whether a text has the length of a key and no white space, and is not only asterisks.
+
+    Asterisks are the replacement of a secret.
+    """
     return (
         isinstance(text, str)
         and MIN_SECRET_LENGTH <= len(text) <= MAX_SECRET_LENGTH
@@ -317,9 +325,9 @@ def _may_be_a_secret(text: object) -> bool:
 
 
 def _given(request: Any) -> Iterator[Any]:
-    """Yield the keys and signatures that were registered, and those of the header and the query."""
+    """Yield the registered keys, and the keys and signatures in the header and the query."""
     yield from (secret.text for secret in getattr(request, "_ossn_messaging_keys", ()))
-    with suppress(Exception):  # a request may be broken in any way
+    with suppress(Exception):  # the request may be malformed in any way
         yield from request.META.get("HTTP_AUTHORIZATION", "").split(None, 1)[1:]
         for name in PARAMETERS:
             yield from request.GET.getlist(name)
@@ -327,27 +335,33 @@ def _given(request: Any) -> Iterator[Any]:
 
 @functools.cache
 def redacting_reporter(reporter: Any) -> type[RedactingExceptionReporter]:
-    """Return a class of reports that does what ``reporter`` does, and redacts the result."""
+    """Return a subclass of the reporter class ``reporter`` that redacts its reports.
+
+    If ``reporter`` is not a subclass of ``ExceptionReporter``, return ``RedactingExceptionReporter``.
+    """
     if not (isinstance(reporter, type) and issubclass(reporter, ExceptionReporter)):
-        return RedactingExceptionReporter  # nothing is known of what it does
+        return RedactingExceptionReporter  # its methods are unknown
     if issubclass(reporter, RedactingExceptionReporter):
         return reporter
     return type("RedactingExceptionReporter", (RedactingExceptionReporter, reporter), {})
 
 
 def use_redacting_reporter(request: Any) -> None:
-    """Redact the debug page of this request, whatever class of reports the site has."""
+    """Redact the debug page of this request, whatever the site's ``DEFAULT_EXCEPTION_REPORTER`` is."""
     request.exception_reporter_class = redacting_reporter(get_exception_reporter_class(request))
 
 
 def register_secret(request: Any, key: str) -> None:
-    """Redact ``key`` in the reports of this request, wherever it was found. A key that is too long is not valid."""
+    """Redact ``key`` everywhere in the logs and reports of this request.
+
+    A key longer than ``MAX_SECRET_LENGTH`` is ignored, because it is not valid.
+    """
     if len(key) <= MAX_SECRET_LENGTH:
         request._ossn_messaging_keys = [*getattr(request, "_ossn_messaging_keys", ()), SecretStr(key)]
 
 
 def redact_logs() -> None:
-    """Redact what ``LOGGERS`` log, and the error mails of each handler that exists now."""
+    """Redact the records of ``LOGGERS``, and the mails of every ``AdminEmailHandler`` that exists now."""
     for name in LOGGERS:
         logging.getLogger(name).addFilter(_FILTER)
     for logger in [logging.root, *logging.root.manager.loggerDict.values()]:

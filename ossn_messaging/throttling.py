@@ -25,9 +25,9 @@ from ossn_messaging.exceptions import StoreFailed
 from ossn_messaging.models.users import as_number
 
 IPV6_PREFIX_LENGTH = 64
-"""A single client usually has a whole network of this size."""
+"""A provider usually gives a whole network of this size to one client."""
 MAX_WAIT_SECONDS = 5.0
-"""How long a key waits to be looked up while other keys of its address are looked up."""
+"""A key waits up to this time for its look-up while other keys from the same address are looked up."""
 POLL_SECONDS = 0.02
 MAX_LOOKUP_SECONDS = 60
 
@@ -39,14 +39,14 @@ def cache_errors() -> Iterator[None]:
         yield
     except Throttled:
         raise
-    except Exception as error:  # each cache raises its own
+    except Exception as error:  # each cache raises its own exceptions
         raise StoreFailed from error
 
 
 def parse_address(text: str) -> str | None:
-    """Return the client that an address such as ``192.0.2.1``, ``192.0.2.1:80`` or ``[2001:db8::1]:80`` stands for.
+    """Return the IPv4 address or the IPv6 network in ``text``, or ``None`` if ``text`` is not an address.
 
-    That is an IPv4 address or an IPv6 network; ``None`` if the text is no address.
+    Examples of ``text`` are ``192.0.2.1``, ``192.0.2.1:80`` and ``[2001:db8::1]:80``.
     """
     host = text.strip()
     if host.startswith("["):
@@ -60,12 +60,12 @@ def parse_address(text: str) -> str | None:
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is None:
             return str(ipaddress.IPv6Network((int(address), IPV6_PREFIX_LENGTH), strict=False))
-        address = address.ipv4_mapped  # an IPv4 client, seen by a server with one socket for both
+        address = address.ipv4_mapped  # an IPv4 client of a server with one socket for IPv4 and IPv6
     return str(address)
 
 
 class RateThrottle(SimpleRateThrottle):
-    """Counts requests under ``scope`` if ``THROTTLE_RATES`` has a rate for it."""
+    """Base class of the throttles. It counts requests if ``THROTTLE_RATES`` has a rate for its ``scope``."""
 
     cache_format = "ossn_messaging_throttle_%(scope)s_%(ident)s_%(window)s"
     num_requests: int
@@ -76,17 +76,21 @@ class RateThrottle(SimpleRateThrottle):
         return conf.THROTTLE_RATES.get(str(self.scope))
 
     def get_ident(self, request: Request) -> str:
-        """Return the client's address, as ``NUM_PROXIES`` proxies before the site name it."""
+        """Return the client's address or IPv6 network.
+
+        If ``NUM_PROXIES`` is set, the address is the entry of ``X-Forwarded-For`` at that place from the end, or the
+        first if there are fewer entries. Without such an address, ``REMOTE_ADDR`` is used.
+        """
         if conf.NUM_PROXIES:
             addresses = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
             forwarded = parse_address(addresses[-min(conf.NUM_PROXIES, len(addresses))])
             if forwarded:
                 return forwarded
-        # Without an address, as behind a Unix socket, all clients are one.
+        # If there is no address, for example behind a Unix socket, all clients share one limit.
         return parse_address(request.META.get("REMOTE_ADDR", "")) or ""
 
     def key_for(self, ident: object) -> str:
-        """Return the cache's key for what is counted in the current window."""
+        """Return the cache key of the count of ``ident`` in the current window."""
         self.now = self.timer()
         window = int(self.now // self.duration)
         return self.cache_format % {"scope": self.scope, "ident": ident, "window": window}
@@ -94,14 +98,15 @@ class RateThrottle(SimpleRateThrottle):
     @cache_errors()
     def increment(self, key: str) -> int:
         """Add 1 to the count under ``key`` and return the sum."""
-        timeout = 2 * self.duration  # or Django's RedisCache would count for ever on a key that expires meanwhile
+        # Two windows: if the key expired just before incr(), Django's RedisCache would create one that never expires.
+        timeout = 2 * self.duration
         if self.cache.add(key, 1, timeout):
             return 1
         try:
             count: int = self.cache.incr(key)
-        except ValueError:  # the cache has dropped the key
+        except ValueError:  # the cache has evicted the key
             return 1
-        self.cache.touch(key, timeout)  # the database and file caches have put their own timeout
+        self.cache.touch(key, timeout)  # incr() of the database and file caches sets their default timeout
         return count
 
     def wait(self) -> float:
@@ -128,12 +133,15 @@ class KeyThrottle(RateThrottle):
 
 
 class SenderThrottle(RateThrottle):
-    """Limits the requests in the name of each user, whatever the key, if it may act as that user."""
+    """Limits the requests for each user, with all keys together. A key that may not act as the user does not count."""
 
     scope = "sender"
 
     def get_cache_key(self, request: Request, view: Any) -> str | None:
-        """Return ``None``, which is not counted, if the request names no user."""
+        """Return the cache key of the user.
+
+        If the request has no user, or the API key may not act as the user, return ``None``: nothing is counted.
+        """
         user_id = as_number(view.parameter(view.user_parameter))
         api_key: Any = request.auth
         return self.key_for(user_id) if user_id and api_key.may_act_as(user_id) else None
@@ -142,18 +150,19 @@ class SenderThrottle(RateThrottle):
 class FailedAuthThrottle(RateThrottle):
     """Limits the wrong keys from each address.
 
-    Whether a key is wrong is known only after its look-up. So each look-up takes one of as many places as there may be
-    failures, and gives it back unless it fails. If no place is free, a key waits: the others may all be right.
+    A wrong key is known only after its look-up. So each address has one place per allowed failure: a look-up takes a
+    place, and gives it back unless the key is wrong. If no place is free, a key waits, because the keys that are looked
+    up now may be valid.
     """
 
     scope = "failed_auth"
 
     @contextmanager
     def attempt(self, request: Request) -> Iterator[None]:
-        """Count the block as a failure if it raises ``AuthenticationFailed``.
+        """Count a failure of the address if the block raises ``AuthenticationFailed``.
 
-        Raises ``Throttled`` before the block if the address has reached its limit, and ``StoreFailed`` if the cache
-        fails.
+        Raises ``Throttled`` before the block if the address has reached its limit or no place becomes free in
+        ``MAX_WAIT_SECONDS``, and ``StoreFailed`` if the cache fails.
         """
         if self.rate is None:
             yield
@@ -181,10 +190,10 @@ class FailedAuthThrottle(RateThrottle):
 
     @cache_errors()
     def _take(self, ident: str) -> str | None:
-        """Return a place that was free, ``None`` if all are taken; raises ``Throttled`` if all are kept."""
+        """Take a free place and return it, or ``None`` if all are taken. Raises ``Throttled`` if failures have all."""
         key = self.key_for(ident)
         places = [f"{key}_{number}" for number in range(self.num_requests)]
-        # Most requests find a free place without asking for all of them.
+        # Try one place first: most requests find it free, and need no query for all places.
         chosen = random.choice(places)  # noqa: S311, no secret
         if self._add(chosen):
             return chosen
@@ -194,7 +203,7 @@ class FailedAuthThrottle(RateThrottle):
         return next((place for place in places if place not in taken and self._add(place)), None)
 
     def _add(self, place: str) -> bool:
-        # Not for the whole window: a server that is killed during a look-up gives nothing back.
+        # The timeout is short because a server that is killed during a look-up never gives the place back.
         return bool(self.cache.add(place, False, MAX_LOOKUP_SECONDS))
 
     @cache_errors()
