@@ -297,9 +297,12 @@ class AttachmentFile(EnvelopeView):
     def find(self, request: Request, guid: str, name: str) -> Attachment:
         """Return the attachment if the request has a valid signature, or a user or API key that may read it.
 
-        Raises ``Http404`` otherwise, and ``Throttled`` if the limit of the key is reached. The whole request is read
-        before the attachment is looked up, so errors in the request do not reveal whether the attachment exists. The
-        session is read first too: after that, Django adds ``Vary: Cookie`` to the response in both cases.
+        Raises ``Http404`` otherwise, ``Throttled`` if the limit of the key or of wrong keys is reached, and
+        ``StoreFailed`` if the cache of the limits fails.
+
+        The whole request is read before the attachment is looked up, so errors in the request do not reveal whether the
+        attachment exists. The session is read first too: after that, Django adds ``Vary: Cookie`` to the response in
+        both cases.
         """
         signature = request.query_params.get(signing.SIGNATURE, "")
         user = getattr(request._request, "user", None)
