@@ -199,9 +199,9 @@ def test_keys_of_another_database(ahead: BaseDatabaseWrapper) -> None:
 @pytest.mark.parametrize(
     ("place", "do"),
     [
-        ("models.APIKey.restrict_to", lambda api_key: APIKey.objects.create_key("integrator")),
-        ("models.APIKey.restrict_to", lambda api_key: APIKey.objects.import_key("integrator", "-".join(SECRET))),
-        ("keys.APIKeyQuerySet.expire_by", lambda api_key: api_key.rotate(timedelta(days=1))),
+        ("models.api_keys.APIKey.restrict_to", lambda api_key: APIKey.objects.create_key("integrator")),
+        ("models.api_keys.APIKey.restrict_to", lambda api_key: APIKey.objects.import_key("integrator", "-".join(SECRET))),
+        ("models.api_keys.APIKeyQuerySet.expire_by", lambda api_key: api_key.rotate(timedelta(days=1))),
     ],
     ids=["create_key", "import_key", "rotate"],
 )
@@ -231,10 +231,10 @@ def test_a_key_is_issued_once(key: str) -> None:
 @pytest.mark.parametrize(
     ("place", "do"),
     [
-        ("models.APIKey.save", APIKey.objects.issue),
-        ("models.APIKey.restrict_to", lambda api_key: APIKey.objects.create_key("integrator")),
-        ("models.APIKey.restrict_to", lambda api_key: APIKey.objects.import_key("integrator", "-".join(SECRET))),
-        ("keys.APIKeyQuerySet.expire_by", lambda api_key: api_key.rotate(timedelta(days=1))),
+        ("models.api_keys.APIKey.save", APIKey.objects.issue),
+        ("models.api_keys.APIKey.restrict_to", lambda api_key: APIKey.objects.create_key("integrator")),
+        ("models.api_keys.APIKey.restrict_to", lambda api_key: APIKey.objects.import_key("integrator", "-".join(SECRET))),
+        ("models.api_keys.APIKeyQuerySet.expire_by", lambda api_key: api_key.rotate(timedelta(days=1))),
     ],
     ids=["issue", "create_key", "import_key", "rotate"],
 )
@@ -245,5 +245,5 @@ def test_an_error_report_has_no_key(monkeypatch: pytest.MonkeyPatch, place: str,
     with pytest.raises(ZeroDivisionError) as caught:
         do(api_key)
     report = error_report(caught.value)
-    assert "keys.py" in report
+    assert "models.api_keys.py" in report
     assert "-".join(SECRET) not in report
