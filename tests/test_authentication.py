@@ -245,5 +245,5 @@ def test_an_error_report_has_no_key(monkeypatch: pytest.MonkeyPatch, place: str,
     with pytest.raises(ZeroDivisionError) as caught:
         do(api_key)
     report = error_report(caught.value)
-    assert "models.api_keys.py" in report
+    assert "api_keys.py" in report
     assert "-".join(SECRET) not in report
