@@ -297,7 +297,7 @@ def test_no_copy_of_the_database_is_asked(run: Run, settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("action", ["create", "import", "rotate"])
-@pytest.mark.parametrize("place", ["models.api_keys.APIKey.restrict_to", "management.commands.ossn_apikey.described"])
+@pytest.mark.parametrize("place", ["models.APIKey.restrict_to", "management.commands.ossn_apikey.described"])
 def test_an_error_report_has_no_key(monkeypatch: pytest.MonkeyPatch, action: str, place: str) -> None:
     """Whatever fails while a key is in memory."""
     make()

@@ -199,8 +199,8 @@ def test_keys_of_another_database(ahead: BaseDatabaseWrapper) -> None:
 @pytest.mark.parametrize(
     ("place", "do"),
     [
-        ("models.api_keys.APIKey.restrict_to", lambda api_key: APIKey.objects.create_key("integrator")),
-        ("models.api_keys.APIKey.restrict_to", lambda api_key: APIKey.objects.import_key("integrator", "-".join(SECRET))),
+        ("models.APIKey.restrict_to", lambda api_key: APIKey.objects.create_key("integrator")),
+        ("models.APIKey.restrict_to", lambda api_key: APIKey.objects.import_key("integrator", "-".join(SECRET))),
         ("models.api_keys.APIKeyQuerySet.expire_by", lambda api_key: api_key.rotate(timedelta(days=1))),
     ],
     ids=["create_key", "import_key", "rotate"],
@@ -231,9 +231,9 @@ def test_a_key_is_issued_once(key: str) -> None:
 @pytest.mark.parametrize(
     ("place", "do"),
     [
-        ("models.api_keys.APIKey.save", APIKey.objects.issue),
-        ("models.api_keys.APIKey.restrict_to", lambda api_key: APIKey.objects.create_key("integrator")),
-        ("models.api_keys.APIKey.restrict_to", lambda api_key: APIKey.objects.import_key("integrator", "-".join(SECRET))),
+        ("models.APIKey.save", APIKey.objects.issue),
+        ("models.APIKey.restrict_to", lambda api_key: APIKey.objects.create_key("integrator")),
+        ("models.APIKey.restrict_to", lambda api_key: APIKey.objects.import_key("integrator", "-".join(SECRET))),
         ("models.api_keys.APIKeyQuerySet.expire_by", lambda api_key: api_key.rotate(timedelta(days=1))),
     ],
     ids=["issue", "create_key", "import_key", "rotate"],
