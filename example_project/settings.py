@@ -1,4 +1,4 @@
-"""The settings of the demo. The environment may name another database (DATABASE_URL) and other hosts."""
+"""The settings of the demo. Environment variables can override them, for example DATABASE_URL and ALLOWED_HOSTS."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _secret_key() -> str:
-    """Return the key of this machine's demo, made when it is first asked for, so that none is published."""
+    """Return the secret key of the demo on this machine. It is made at the first use, so that no key is published."""
     file = DATA_DIR / "secret_key"
     if not file.exists():
         file.touch(mode=0o600)

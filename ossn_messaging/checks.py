@@ -1,4 +1,4 @@
-"""System checks: what of the app's settings can't work is said at start, not at the first request."""
+"""System checks that report wrong settings when the site starts, and not at the first request."""
 
 import os
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ PDF_LIBRARIES = ("pikepdf", "pypdfium2")
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """Return everything that is wrong with how the app is set up."""
+    """Return all errors and warnings about the settings of the app."""
     return [
         *_check_dict(),
         *_check_inspection(),
@@ -37,7 +37,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 
 
 def check_databases(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """Return what is wrong with each of ``databases`` that can't do what ``Conversation.objects`` asks for."""
+    """Return an error for each of ``databases`` that lacks a feature or setting that the app needs."""
     errors: list[CheckMessage] = []
     for alias in databases or ():
         connection = connections[alias]
@@ -84,7 +84,7 @@ def _check_dict() -> list[CheckMessage]:
 def _check_path(name: str, path: str) -> list[CheckMessage]:
     try:
         is_callable = callable(import_string(path))
-    except Exception as error:  # the site's module may raise anything while it is imported
+    except Exception as error:  # the import of the site's module may raise any exception
         return [_error("E004", f"OSSN_MESSAGING[{name!r}] can't be imported: {error}", f"It is {path!r}.")]
     if is_callable:
         return []
@@ -113,7 +113,10 @@ def _check_inspection() -> list[CheckMessage]:
 
 
 def _check_libraries() -> list[CheckMessage]:
-    """Look for the libraries without importing them: a web worker need not load them."""
+    """Return a warning if PDFs are allowed and their libraries are missing.
+
+    This does not import the libraries, because a web worker does not need them.
+    """
     given: object = configured()
     extensions = given.get("ATTACHMENT_EXTENSIONS", ("pdf",)) if isinstance(given, dict) else ()
     missing = [name for name in PDF_LIBRARIES if find_spec(name) is None]

@@ -1,3 +1,3 @@
-"""What staff see: messages, to moderate them, and API keys."""
+"""The admin of messages, with moderation, and of API keys."""
 
-from ossn_messaging.admin import keys, messages  # noqa: F401, they register themselves
+from ossn_messaging.admin import keys, messages  # noqa: F401, the import registers the admins

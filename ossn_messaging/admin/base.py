@@ -1,4 +1,4 @@
-"""What the pages of all the app's models have in common."""
+"""The common base of the app's admin pages."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -20,7 +20,7 @@ View = Callable[..., Any]
 
 
 def may_view(request: HttpRequest, model: type[Model]) -> bool:
-    """Return whether the user may see objects of ``model``, by the permissions that the admin asks for."""
+    """Return whether the user may see objects of ``model`` in the admin."""
     opts = model._meta
     codenames = (get_permission_codename(action, opts) for action in ("view", "change"))
     return any(request.user.has_perm(f"{opts.app_label}.{codename}") for codename in codenames)
@@ -35,7 +35,7 @@ def is_storable(text: str) -> bool:
 
 
 def reject_malformed_parameters(view: View) -> View:
-    """Decorate a view so that it answers 400 to parameters that no page of the admin sends and that Django fails on."""
+    """Decorate an admin view to answer 400 to malformed parameters that would make Django raise an exception."""
 
     @wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -57,10 +57,10 @@ def reject_malformed_parameters(view: View) -> View:
 @method_decorator(reject_malformed_parameters, name="delete_view")
 @method_decorator(reject_malformed_parameters, name="history_view")
 class MessagingAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Base of the app's admins: it finds rows only by what its list offers, and fails on no parameter."""
+    """Base of the app's admins: allows only the filters of its list, and rejects malformed parameters."""
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Allow the lookups of the list's filters alone: Django allows those on every field, shown or not."""
+        """Return whether a filter of the list uses the lookup. Django allows lookups on fields that are not shown."""
         for list_filter in self.get_list_filter(request):
             if isinstance(list_filter, type) and issubclass(list_filter, admin.SimpleListFilter):
                 if lookup == list_filter.parameter_name:
@@ -74,14 +74,17 @@ class MessagingAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Find nothing by a text that no database stores: the view that completes names does not check it."""
+        """Return the results of a search, and none for a text that a database can't store.
+
+        The decorator of the views does not check the search of the autocomplete view.
+        """
         if not is_storable(search_term):
             return queryset.none(), False
         return super().get_search_results(request, queryset, search_term)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Show the history in the reader's language: what the app logs is stored untranslated."""
-        # Django looks for the object first, and so tells all staff which objects there are.
+        """Show the history in the language of the reader, because the app logs untranslated texts."""
+        # Django looks for the object before the permission, and so reveals to all staff which objects exist.
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
         response = super().history_view(request, object_id, extra_context)

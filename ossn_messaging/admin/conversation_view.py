@@ -1,4 +1,4 @@
-"""The messages between two users as a moderator sees them: with those that one of the two has deleted."""
+"""The messages between two users as a moderator sees them, with the messages that one of the users has deleted."""
 
 from itertools import product
 from typing import Any
@@ -14,22 +14,22 @@ from ossn_messaging.models import Conversation, Message
 from ossn_messaging.models.users import as_number
 
 SIZE = 50
-"""How many messages a page has."""
+"""The number of messages on a page."""
 AFTER = 25
-"""How many messages after the one that it was asked for a page shows at the most."""
+"""The maximum number of newer messages on a page that was opened for one message."""
 
 
 def conversation_url(message: Message) -> str:
-    """Return the URL of the page of its conversation on which a message is."""
+    """Return the URL of the page of the conversation that contains a message."""
     url = reverse("admin:ossn_messaging_message_conversation", args=[message.sender_id, message.recipient_id])
     return f"{url}?before={message.position + AFTER + 1}#message-{message.pk}"
 
 
 def conversation_context(request: HttpRequest, rows: QuerySet[Message], user_id: int, other_id: int) -> dict[str, Any]:
-    """Return what the page shows; ``rows`` are all messages.
+    """Return the template context of the page. ``rows`` is the queryset of all messages.
 
-    Raises ``Http404`` if a user does not exist. If the reader may not view users, two users who have never written to
-    each other are not told apart from those.
+    Raises ``Http404`` if a user does not exist. If the reader may not view users, also raises ``Http404`` for two users
+    who have never written to each other, so that the reader can't find out which users exist.
     """
     found = get_user_model()._default_manager.filter(Q(pk=user_id) | Q(pk=other_id))
     users = {user.pk: user for user in found}
@@ -55,7 +55,7 @@ def conversation_context(request: HttpRequest, rows: QuerySet[Message], user_id:
 
 
 def _ids(user_id: int, other_id: int, before: int | None, after: int | None) -> list[int]:
-    """Return the ids of a page, and one more if there is one: each of the four parts is a range of an index."""
+    """Return the ids of a page, and one more if there is one. Each of the four queries reads one range of an index."""
     limits = {"position__lt": before} if before is not None else {}
     order = "-position"
     if after is not None:

@@ -1,4 +1,4 @@
-"""The filters of the lists. Each takes a value that it offers, and no other."""
+"""The filters of the lists. Each accepts only the values that it offers."""
 
 import calendar
 from collections.abc import Iterator
@@ -17,25 +17,27 @@ from django.utils.translation import gettext_lazy as _
 from ossn_messaging.models import APIKey, Attachment, Message
 
 KEYS = 100
-"""How many API keys are offered, those made last."""
+"""The maximum number of API keys that the filter offers, the newest first."""
 
 
 class Ids(NamedTuple):
-    """Rows whose ``field`` is the id of a message, and which an index holds in its order."""
+    """Rows whose ``field`` is the id of a message. An index has them in the order of ``field``."""
 
     rows: QuerySet[Any]
     field: str = "pk"
 
 
 class Choice(NamedTuple):
+    """A value of a filter."""
+
     label: Any
     condition: Q
     ids: Ids | None = None
-    """Finds the same by an index, where there is one."""
+    """The same messages from an index, or ``None`` if no index has them."""
 
 
 class ChoiceFilter(SimpleListFilter):
-    """Base of the filters by a condition."""
+    """Base of the filters that offer a fixed set of conditions."""
 
     offers: dict[str, Choice] = {}
 
@@ -52,10 +54,10 @@ class ChoiceFilter(SimpleListFilter):
 
 
 class MessageFilter(ChoiceFilter):
-    """Base of the filters by what a message is. Some find it by an index; others are asked of one message at a time."""
+    """Base of the filters of messages. Some choices use an index; the condition of others is checked per message."""
 
     def ids(self) -> Ids | None:
-        """Return the ids of all that it lets through, ``None`` where no index holds them."""
+        """Return the ids of all messages that match the chosen value, or ``None`` if no index has them."""
         return self.offers[str(self.value())].ids
 
 
@@ -96,13 +98,13 @@ class KeyFilter(MessageFilter):
 
 
 class TimeFilter(SimpleListFilter):
-    """Days, months and years, as ranges of ids: these grow with time, to within the seconds that a send takes."""
+    """A filter by day, month or year, as a range of ids. Ids grow with time, exact to the seconds that a send takes."""
 
     title = _("time")
     parameter_name = "sent"
 
     def lookups(self, request: Any, model_admin: Any) -> Iterator[tuple[str, Any]]:
-        """Offer the years, and the months and days of what is chosen. Of the messages no more than one is looked at."""
+        """Yield the years, and the months and days of the chosen year and month. The query reads only one message."""
         yield "today", _("Today")
         yield "week", _("Past 7 days")
         chosen = self.value() or ""
@@ -125,7 +127,7 @@ class TimeFilter(SimpleListFilter):
         return queryset
 
     def within(self, ids: Ids) -> Ids:
-        """Return those of the time that is chosen."""
+        """Return the ids of the chosen time."""
         limits = {f"{ids.field}__{lookup}": limit for lookup, limit in self._limits.items()}
         return ids._replace(rows=ids.rows.filter(**limits))
 
@@ -141,7 +143,7 @@ class TimeFilter(SimpleListFilter):
         return limits
 
     def _days(self) -> tuple[date | None, date | None]:
-        """Return the first day that is chosen, and the one after the last; ``None`` where there is no limit."""
+        """Return the first day of the chosen time and the day after the last, each ``None`` if there is no limit."""
         value = self.value()
         if value is None:
             return None, None

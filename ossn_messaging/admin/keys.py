@@ -25,7 +25,7 @@ EXPIRY_YEARS = range(1970, 9000)
 
 class UsersField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
     def clean(self, value: Any) -> Any:
-        """Refuse what is no ID before the database sees it: SQLite fails on a number of more than 64 bits."""
+        """Raise ``ValidationError`` for an invalid ID before the query: SQLite fails on numbers above 64 bits."""
         for user_id in value or ():
             if as_number(user_id) is None:
                 raise ValidationError(
@@ -44,7 +44,7 @@ class APIKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Name the two parts of the time: the admin's labels are beside them, and not theirs."""
+        """Label the inputs for date and time, because the admin's texts beside them are not their labels."""
         super().__init__(*args, **kwargs)
         if "expires_at" in self.fields:
             parts = self.fields["expires_at"].widget.widgets
@@ -81,14 +81,14 @@ class APIKeyAdmin(MessagingAdmin):
     actions = ("revoke", "rotate")
 
     def get_fields(self, request: HttpRequest, obj: APIKey | None = None) -> Any:
-        """Return the fields without the names of users, unless the reader may view users."""
-        # A form that may be edited shows the users by their IDs alone.
+        """Return the fields of the form, without the users if the reader may not see their names."""
+        # An editable form shows only the IDs of the users.
         if self.has_change_permission(request, obj) or may_view(request, get_user_model()):
             return self.fields
         return [name for name in self.fields if name != "users"]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Return no values from the URL: Django puts them into the form unchecked, and fails on a text for a time."""
+        """Return no initial values from the URL. Django does not validate them, and fails on an invalid time."""
         return {}
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -110,7 +110,7 @@ class APIKeyAdmin(MessagingAdmin):
         return ngettext("%(count)d user", "%(count)d users", count) % {"count": count}
 
     def save_model(self, request: HttpRequest, obj: APIKey, form: Any, change: bool) -> None:
-        """Save what was changed and nothing else: the key may have been revoked since the form was shown."""
+        """Save only the changed fields, because the key may have been revoked since the form was shown."""
         if change:
             obj.save(update_fields=[name for name in form.changed_data if name != "users"])
         else:
@@ -118,7 +118,10 @@ class APIKeyAdmin(MessagingAdmin):
             request.issued_key = APIKey.objects.issue(obj)  # type: ignore[attr-defined]
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Save whom the key may act as; where all of them are gone, and were not taken out here, it stays nobody."""
+        """Save the users that the key may act as, if the form changed them.
+
+        If all users of a key were deleted elsewhere, the key stays restricted and may act as nobody.
+        """
         super().save_related(request, form, formsets, change)
         if "users" in form.changed_data:
             form.instance.restrict_to(form.cleaned_data["users"])
@@ -128,7 +131,7 @@ class APIKeyAdmin(MessagingAdmin):
 
     @sensitive_variables()
     def _show_key(self, request: HttpRequest, api_key: APIKey, key: str, rotated: APIKey | None = None) -> HttpResponse:
-        """Show a key, on the one page that ever does."""
+        """Show a key. No other page shows it."""
         context = {"title": _("API key created"), "api_key": api_key, "key": key, "rotated": rotated}
         response = self._page(request, "created", context)
         response["Cache-Control"] = "no-store"
@@ -159,12 +162,12 @@ class APIKeyAdmin(MessagingAdmin):
         return self.has_add_permission(request) and self.has_change_permission(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Messages name the key that sent them: it is revoked, and stays."""
+        """Return false: messages refer to the key that sent them, so a key is revoked instead of deleted."""
         return False
 
     @admin.action(description=_("Rotate the selected API key"), permissions=["rotate"])
     def rotate(self, request: HttpRequest, queryset: APIKeyQuerySet) -> HttpResponse | None:
-        """Ask for the overlap, and then show the new key."""
+        """Ask for the overlap, then rotate the key and show the new one."""
         api_keys = list(queryset.active()[:2])
         if len(api_keys) != 1:
             self.message_user(request, _("Select one active key."), messages.ERROR)

@@ -1,4 +1,4 @@
-"""The list of messages in the admin: found by indexes and paged by ids, it costs the same however many there are."""
+"""The list of messages in the admin. It uses indexes and pages by id, so it is equally fast for any number of them."""
 
 from collections.abc import Iterable
 from typing import Any, cast
@@ -15,28 +15,28 @@ from ossn_messaging.models import Message
 from ossn_messaging.models.users import as_number
 
 SCAN_LIMIT = 1000
-"""How many messages are looked at for one page, where filters ask for what no index knows."""
+"""The maximum number of messages that are read for one page if a filter has no index."""
 USERS = 20
-"""How many users are named, where several have names that begin as it was searched for."""
+"""The maximum number of users that are listed if several usernames begin with the search text."""
 
 
 class MessageList(ChangeList):
-    """Newest first. ``?before=ID`` and ``?after=ID`` are pages; nothing is counted."""
+    """The list of messages, newest first. ``?before=ID`` and ``?after=ID`` select a page; no query counts messages."""
 
     users: list[AbstractBaseUser]
-    """The users who were found by the search."""
+    """The users that the search found."""
     may_view_users: bool
-    """Whether the reader may find users by the beginnings of their names."""
+    """Whether the reader may search for users by the beginning of their names."""
     older: str | None
     newer: str | None
-    """The queries of the pages before and after this one, ``None`` where there are none."""
+    """``older`` and ``newer`` are the query strings of the adjacent pages, ``None`` if there is no such page."""
     is_cut: bool
-    """Whether it ends because enough was looked at, not because the page is full."""
+    """Whether the page ends because ``SCAN_LIMIT`` was reached and not because the page is full."""
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Message]:
-        """Return what the filters let through; neither the page nor what is searched for is taken into account."""
+        """Return the messages that match the filters, without regard to the page and the search text."""
         self.may_view_users = may_view(request, get_user_model())
-        for name in ("before", "after"):  # no filters, and not to be kept when those change
+        for name in ("before", "after"):  # they are not filters, and a change of the filters resets them
             self.params.pop(name, None)
             self.filter_params.pop(name, None)
         self.filter_specs, self.has_filters, others, _doubles, self.has_active_filters = self.get_filters(request)
@@ -68,7 +68,7 @@ class MessageList(ChangeList):
         self.show_admin_actions = True
 
     def _sources(self) -> tuple[list[Ids], bool]:
-        """Return where to look for the ids, and whether all that is found there is what is asked for."""
+        """Return the sources of ids, and whether all of their messages match the filters."""
         asked = [spec for spec in self.filter_specs if isinstance(spec, MessageFilter) and spec.value() is not None]
         sources = [Ids(Message.objects.all())]
         indexed = [(spec, ids) for spec in asked if (ids := spec.ids())]
@@ -83,7 +83,7 @@ class MessageList(ChangeList):
         return sources, not asked
 
     def _search(self) -> list[Ids]:
-        """Look for the message with this id, and for those from and to the one user with this name."""
+        """Return the sources of ids for a search: the message with this id, and messages of the user with this name."""
         number = as_number(self.query)
         sources = [] if number is None else [Ids(Message.objects.filter(pk=number))]
         self.users = find_users(self.query, by_prefix=self.may_view_users)
@@ -93,7 +93,10 @@ class MessageList(ChangeList):
 
 
 def find_users(name: str, *, by_prefix: bool) -> list[AbstractBaseUser]:
-    """Return the user of this name; if there is none, and ``by_prefix``, the first whose names begin with it."""
+    """Return the user with this name, in a list.
+
+    If there is none and ``by_prefix`` is true, return at most ``USERS`` users whose names begin with ``name``.
+    """
     users = get_user_model()._default_manager
     field = get_user_model().USERNAME_FIELD
     found = list(users.filter(**{field: name})[:USERS])
@@ -103,7 +106,7 @@ def find_users(name: str, *, by_prefix: bool) -> list[AbstractBaseUser]:
 
 
 def nearest(sources: Iterable[Ids], size: int, before: int | None, after: int | None) -> list[int]:
-    """Return so many ids, the greatest ones less than ``before`` or the smallest ones greater than ``after``."""
+    """Return up to ``size`` ids, the greatest ones less than ``before`` or the smallest ones greater than ``after``."""
     found: set[int] = set()
     order = "-" if after is None else ""
     for rows, field in sources:

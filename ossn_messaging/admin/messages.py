@@ -1,4 +1,4 @@
-"""Messages in the admin: who wrote to whom, what they wrote for those who may read it, and moderation."""
+"""Messages in the admin: their senders and recipients, their content for permitted staff, and moderation."""
 
 from math import inf
 from typing import Any
@@ -30,31 +30,32 @@ from ossn_messaging.models import APIKey, Attachment, Conversation, Message
 from ossn_messaging.models.users import as_number
 
 PREVIEW_LENGTH = 80
-"""How much of a text the list shows, in characters."""
+"""In characters, the length of the text that the list shows."""
 SMALL = 1024 * 1024
-"""In bytes, the largest picture that the list shows."""
+"""In bytes, the largest image that the list shows."""
 MODERATION = {
     "delete_for_both": (_("Delete messages for both sides"), gettext_noop("Deleted for both sides.")),
     "delete_attachments": (_("Delete attachments"), gettext_noop("Attachment deleted.")),
 }
-"""What a moderator may do, by the verb that does it: its name, and what is logged of it."""
+"""The actions of moderators: method of the queryset, title, and the text for the history."""
 
 
 def isolated(text: str) -> SafeString:
-    """Return a text that runs in its own direction, whichever the page has."""
+    """Return a text whose writing direction is isolated from that of the page."""
     return format_html("<bdi>{}</bdi>", text)
 
 
 @admin.register(Message)
 class MessageAdmin(MessagingAdmin):
-    """``view_message`` shows that there is a message, ``read_message`` also what is in it.
+    """The admin of messages, which nobody can add or change.
 
-    Nobody writes or edits what a user wrote; who may ``moderate_message`` may take it away.
+    The permission ``view_message`` shows that there is a message, ``read_message`` shows its content, too.
+    ``moderate_message`` lets staff delete the content.
     """
 
     list_filter = (TimeFilter, StateFilter, AttachmentFilter, KeyFilter)
     list_per_page = 50
-    search_fields = ("id",)  # lets the search be shown; what is looked at is up to MessageList
+    search_fields = ("id",)  # shows the search box; MessageList does the search
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
@@ -76,7 +77,10 @@ class MessageAdmin(MessagingAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Message | None = None) -> bool:
-        """Whether a message may go with its user: so the admin asks before it deletes a user."""
+        """Return whether a message may be deleted together with its user.
+
+        The admin asks for this permission before it deletes a user.
+        """
         users = get_user_model()._meta
         permission = f"{users.app_label}.{get_permission_codename('delete', users)}"
         return obj is not None and request.user.has_perm(permission)
@@ -85,7 +89,7 @@ class MessageAdmin(MessagingAdmin):
         raise PermissionDenied
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
-        """What nobody is shown is not read from the database either."""
+        """Return the messages, without loading the columns that the reader may not see."""
         side = Conversation.objects.filter(user=OuterRef("recipient"), other=OuterRef("sender"))
         queryset: QuerySet[Message] = (
             Message.objects.select_related("sender", "recipient", "attachment")
@@ -111,7 +115,7 @@ class MessageAdmin(MessagingAdmin):
         return ["sender", "recipient", *content, "created_at", "viewed", "deleted", self._key_field(request)]
 
     def get_list_filter(self, request: HttpRequest) -> Any:
-        """Return the filters; the one by API key names the keys."""
+        """Return the filters, without the filter by API key if the reader may not see the names of keys."""
         return [
             list_filter for list_filter in self.list_filter if list_filter is not KeyFilter or may_view(request, APIKey)
         ]
@@ -119,7 +123,7 @@ class MessageAdmin(MessagingAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Message], search_term: str
     ) -> tuple[QuerySet[Message], bool]:
-        """Find a message by its ID, for forms that complete it; ``MessageList`` has a search of its own."""
+        """Return the message with this ID, for autocomplete fields. ``MessageList`` has a different search."""
         number = as_number(search_term)
         return queryset.none() if number is None else queryset.filter(pk=number).order_by("pk"), False
 
@@ -131,7 +135,7 @@ class MessageAdmin(MessagingAdmin):
         name = "ossn_messaging_message_conversation"
         return [path("conversation/<int:user_id>/<int:other_id>/", view, name=name), *super().get_urls()]
 
-    def render_change_form(  # noqa: PLR0913, PLR0917, as Django has it
+    def render_change_form(  # noqa: PLR0913, PLR0917, the signature is Django's
         self,
         request: HttpRequest,
         context: dict[str, Any],
@@ -149,7 +153,7 @@ class MessageAdmin(MessagingAdmin):
 
     @method_decorator(reject_malformed_parameters)
     def conversation_view(self, request: HttpRequest, user_id: int, other_id: int) -> HttpResponse:
-        """Show the messages between two users, newest at the bottom. ``?before=`` and ``?after=`` are positions."""
+        """Show the messages between two users, the newest last. ``?before=`` and ``?after=`` are positions."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         return self._page(
@@ -192,7 +196,7 @@ class MessageAdmin(MessagingAdmin):
         return self._file(message)
 
     def _file(self, message: Message, picture_size: float = inf) -> str:
-        """Show a picture, unless it has more bytes, and a link to any other file."""
+        """Return HTML that shows an image of at most ``picture_size`` bytes, or links to any other file."""
         attachment: Attachment | None = getattr(message, "attachment", None)
         if attachment is None:
             return self.get_empty_value_display()
@@ -232,11 +236,11 @@ class MessageAdmin(MessagingAdmin):
         return self._moderate(request, "delete_attachments", self._selected(request).filter(attachment__isnull=False))
 
     def _selected(self, request: HttpRequest) -> QuerySet[Message]:
-        """Return those that were ticked, and no others, whatever a request says of all pages."""
+        """Return the messages that were selected one by one, even if the request selects those of all pages."""
         return self._read_in_full(request).filter(pk__in=request.POST.getlist(ACTION_CHECKBOX_NAME)).order_by("-pk")
 
     def _moderate(self, request: HttpRequest, verb: str, rows: QuerySet[Message]) -> HttpResponse | None:
-        """Show what would go, and once that is confirmed let it go."""
+        """Show the messages that would be affected; if the request confirms the action, run it and log it."""
         chosen = list(rows)
         title, logged = MODERATION[verb]
         if not chosen:

@@ -1,6 +1,6 @@
-"""The rules for what a file contains, and what is stored of it.
+"""Validation of the content of a file, and the content that is stored.
 
-Nothing here or below needs Django: it runs in the processes of ``inspection_server``.
+Neither this module nor those that it imports need Django: they run in the processes of ``inspection_server``.
 """
 
 from ossn_messaging.attachments import docx, images, pdf
@@ -9,7 +9,7 @@ from ossn_messaging.attachments.rules import Reason, Rejected, Rules
 
 
 def sanitize(content: bytes, rules: Rules) -> bytes | None:
-    """Return what to store of a file, ``None`` if it is stored as it is.
+    """Return the content to store, or ``None`` if the file is stored unchanged.
 
     Raises ``Rejected`` if the content breaks a rule.
     """

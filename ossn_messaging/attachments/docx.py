@@ -1,9 +1,9 @@
-"""Whether a DOCX is one, and what active content it has.
+"""Validation of DOCX files, and detection of their active content.
 
-A DOCX is a package by the rules of ECMA-376, part 2 (Open Packaging Conventions, OPC).
+A DOCX file is a package as ECMA-376, part 2 (Open Packaging Conventions, OPC), defines it.
 """
 
-import encodings.cp437  # noqa: F401, zipfile needs it, and can't import it where no file may be opened
+import encodings.cp437  # noqa: F401, zipfile needs it, and an inspection may not open the file to import it
 import io
 import posixpath
 import re
@@ -25,26 +25,26 @@ MAIN_RELATIONSHIPS = {
     "http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument",
     "http://purl.oclc.org/ooxml/officeDocument/relationships/officeDocument",
 }
-"""Those that lead to the main part (ECMA-376, part 1, 11.3.10, in the transitional and the strict form)."""
+"""The types of the relationship to the main part, transitional and strict (ECMA-376, part 1, 11.3.10)."""
 MAIN_TYPE = f"{file_types.DOCX.content_type}.main+xml"
-"""The content type of a main part without macros (the same place)."""
+"""The content type of a main part without macros (ECMA-376, part 1, 11.3.10)."""
 MAIN_NAMESPACES = {
     "http://schemas.openxmlformats.org/wordprocessingml/2006/main",
     "http://purl.oclc.org/ooxml/wordprocessingml/main",
 }
 LEAVES_FOLDER = re.compile(r"/|[a-z]:|.*[\\\0]|(.*/)?\.\.(/|$)", re.DOTALL)
-"""The names that would leave the folder into which a package is unpacked, on one system or another."""
+"""The names that, on some system, would leave the folder into which a program unpacks the package."""
 PIECE = re.compile(r"/\[\d+\](\.last)?\.piece$")
 """The end of the name of an entry that holds a piece of a part (OPC, 7.2.5), which Word neither writes nor reads."""
 
 MACRO_TYPE = re.compile("macroenabled|vba")
-"""What the content types of documents and parts with macros hold ([MS-OFFMACRO2], 2.2)."""
+"""Found in the content types of documents and parts with macros ([MS-OFFMACRO2], 2.2)."""
 MACRO_PARTS = {"vbaproject.bin", "vbadata.xml"}
 MACRO_RELATIONSHIPS = {"vbaproject", "wordvbadata"}
 ACTIVEX_TYPE = re.compile("activex")
 ACTIVEX_RELATIONSHIPS = {"control", "activexcontrolbinary"}
 EXTERNAL_SOURCES = {"attachedtemplate", "oleobject", "frame"}
-"""Relationships to what Word loads from elsewhere when it opens or updates a document."""
+"""The relationships to external files that Word loads when it opens or updates a document."""
 EMBEDDED_OBJECTS = {"oleobject", "package", "afchunk"}
 COMPOUND_FILE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """The first bytes of a compound file ([MS-CFB], 2.2)."""
@@ -54,23 +54,23 @@ DIRECTORY_ENTRY_BYTES = 128
 
 
 def is_password_protected(content: bytes) -> bool:
-    """Return whether this is a DOCX that Word has encrypted, which is a compound file."""
+    """Return whether this is a DOCX that Word has encrypted, which makes it a compound file."""
     return content.startswith(COMPOUND_FILE) and any(
         found.start() % DIRECTORY_ENTRY_BYTES == 0 for found in ENCRYPTED_PACKAGE.finditer(content)
     )
 
 
 def check(content: bytes, active_content: str) -> None:
-    """Raise ``Rejected`` unless this is a whole package with a word-processing document, without macros.
+    """Raise ``Rejected`` unless this is a complete package with a word-processing document and without macros.
 
-    ``active_content`` says what else it may not have: see ``Rules``.
+    ``active_content`` is the rule for other active content: see ``Rules``.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             _check_package(archive, content, active_content)
     except (Rejected, MemoryError):
         raise
-    # For a damaged archive zipfile raises whatever its code ran into: BadZipFile, zlib.error, EOFError...
+    # For a damaged archive, zipfile raises exceptions of many kinds, for example BadZipFile, zlib.error and EOFError.
     except Exception as error:
         raise Rejected(Reason.DAMAGED, str(error)) from error
 
@@ -98,7 +98,7 @@ def _check_package(archive: zipfile.ZipFile, content: bytes, active_content: str
 
 
 def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
-    """Check what the archive says of its entries."""
+    """Check the archive's directory of entries."""
     # An extra field may give an entry a second name (APPNOTE 6.3.10, 4.6.9).
     _check_names([entry.orig_filename.lower() for entry in entries])
     _check_names([entry.filename.lower() for entry in entries])
@@ -126,7 +126,7 @@ def _check_names(names: list[str]) -> None:
 
 
 def _check_layout(entries: list[zipfile.ZipInfo], content: bytes) -> None:
-    """Check that the first entry begins the file, and that no two entries overlap."""
+    """Check that the file begins with an entry, and that no two entries overlap."""
     end = 0
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         if end == 0 < entry.header_offset:
@@ -140,7 +140,7 @@ def _check_layout(entries: list[zipfile.ZipInfo], content: bytes) -> None:
 
 
 def _attributes(part: bytes) -> list[Attributes]:
-    """Return the attributes of all elements of a part that OPC itself defines."""
+    """Return the attributes of all elements of a part."""
     found: list[Attributes] = []
     parser = _parser()
     parser.StartElementHandler = lambda name, attributes: found.append(attributes)
@@ -149,9 +149,9 @@ def _attributes(part: bytes) -> list[Attributes]:
 
 
 def _parser() -> expat.XMLParserType:
-    """Return a parser that refuses a DOCTYPE, and with it entities.
+    """Return a parser that refuses a DOCTYPE, and therefore entities.
 
-    It leaves the prefixes of names as they are: to resolve them, expat copies the namespace for each element.
+    It does not resolve the prefixes of names, because expat would copy the namespace for each element.
     """
     parser = expat.ParserCreate()
     parser.StartDoctypeDeclHandler = _refuse_doctype
@@ -219,7 +219,7 @@ def _root(part: bytes) -> tuple[str | None, str]:
 
 
 def _check_active_content(types: list[Attributes], relationships: list[Attributes], *, is_strict: bool) -> None:
-    """Check what a package says of its parts. "Security" in the manual has the list."""
+    """Check the content types and relationships for active content. The list is in docs/explanation/security.md."""
     if any(ACTIVEX_TYPE.search(content_type) for content_type in _content_types(types)):
         raise Rejected(Reason.ACTIVE_CONTENT, "ActiveX")
     for relationship in relationships:

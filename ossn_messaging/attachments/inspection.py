@@ -40,8 +40,8 @@ class InspectionServer:
     def __init__(self) -> None:
         self.control, theirs = socket.socketpair()
         try:
-            # The server gets nothing of the site: no environment, which may hold secrets, and no open files.
-            self.process = subprocess.Popen(  # noqa: S603, nothing of it comes from a request
+            # The server inherits no open files, and no environment because that may contain secrets.
+            self.process = subprocess.Popen(  # noqa: S603, no argument comes from a request
                 [_python(), "-P", *PROGRAM],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
@@ -80,7 +80,7 @@ class InspectionServer:
 
 
 def _python() -> str:
-    """Return the Python of this environment. In servers that embed Python, ``sys.executable`` is the server."""
+    """Return the Python of this environment. If a server embeds Python, ``sys.executable`` is that server."""
     if os.path.basename(sys.executable).startswith("python"):
         return sys.executable
     return os.path.join(sys.prefix, "bin", "python3")
@@ -96,9 +96,9 @@ class InspectionPool:
         self.running = 0
 
     def inspect(self, file: IO[bytes], output: IO[bytes], rules: Rules) -> None:
-        """Inspect ``file``; if it is an image, write to ``output`` what is to be stored.
+        """Inspect ``file``. If it is an image, write the content to store to ``output``.
 
-        Raises ``Rejected``, and ``StoreFailed`` if the file could not be inspected.
+        Raises ``Rejected`` if the file breaks a rule, and ``StoreFailed`` if the file could not be inspected.
         """
         limits = Limits(
             memory=conf.INSPECTION_MEMORY,
@@ -146,14 +146,14 @@ class InspectionPool:
             return self.server
 
     def close(self) -> None:
-        """End the server, and with it the inspections that are running; the next inspection starts another."""
+        """Stop the server and its running inspections. The next inspection starts another server."""
         with self.changed:
             server, self.server = self.server, None
         if server:
             server.close()
 
     def leave_to_parent(self) -> None:
-        """After a fork, let this process start a server of its own when it needs one."""
+        """Forget the parent's server after a fork. This process starts a new server when it needs one."""
         if self.server:
             self.server.control.close()
             self.server.process.returncode = 0  # the server is a child of the parent
@@ -162,7 +162,7 @@ class InspectionPool:
 
 
 def _conclude(answer: dict[str, Any], limits: Limits) -> None:
-    """Raise what an answer says."""
+    """Raise the exception for an answer that reports a failure."""
     exit_code = answer["exit"]
     if exit_code == -signal.SIGXCPU:
         answer = {"reason": Reason.TAKES_TOO_MUCH, "detail": f"{limits.processor_seconds} s of processor time"}
@@ -185,15 +185,15 @@ atexit.register(_pool.close)
 
 
 def inspect(file: IO[bytes], output: IO[bytes], rules: Rules) -> None:
-    """Check a file by ``rules``. If it is an image, write to ``output`` what is to be stored of it.
+    """Check a file by ``rules``. If it is an image, write the content to store to ``output``.
 
-    Both are files of the operating system. Raises ``Rejected`` if the file breaks a rule or takes too much to check,
-    and ``StoreFailed`` if it could not be inspected.
+    Both files need file descriptors. Raises ``Rejected`` if the file breaks a rule or its inspection needs too much
+    time or memory, and ``StoreFailed`` if the file could not be inspected.
     """
     if conf.INSPECTION_PROCESSES:
         _pool.inspect(file, output, rules)
         return
-    from ossn_messaging.attachments.content import sanitize  # with Pillow, which a worker need not load otherwise
+    from ossn_messaging.attachments.content import sanitize  # imports Pillow, which a worker does not need otherwise
 
     file.seek(0)
     sanitized = sanitize(file.read(), rules)

@@ -1,10 +1,10 @@
 """The program that inspects files: ``python -m ossn_messaging.attachments.inspection_server``.
 
-A web worker starts it with a socket as its standard input. For each file the worker sends one byte and three file
-descriptors: a socket for the answer, the file, and an empty file for what is to be stored. The server forks a child,
-which reads its rules and limits from the socket, sets the limits in the kernel, inspects the file and writes its answer
-as a line of JSON. When the child has ended, the server adds a line with its exit code. If the worker closes its end of
-the standard input, or dies, the server kills its children and exits.
+A web worker starts it with a socket as its standard input. For each file, the worker sends one byte and three file
+descriptors: a socket for the answer, the file, and an empty file for the content to store. The server forks a child.
+The child reads its rules and limits from the socket, sets the limits in the kernel, inspects the file and writes its
+answer as a line of JSON. After the child has ended, the server adds a line with its exit code. If the worker closes its
+end of the standard input, or dies, the server kills its children and exits.
 """
 
 import contextlib
@@ -24,13 +24,13 @@ from PIL import Image
 from ossn_messaging.attachments.content import sanitize
 from ossn_messaging.attachments.rules import Limits, Reason, Rejected, Rules
 
-Image.MAX_IMAGE_PIXELS = None  # the rules have a limit of their own
+Image.MAX_IMAGE_PIXELS = None  # the rules have their own limit
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38  # linux/prctl.h
 
 
 class Server:
-    """Forks a child for each file."""
+    """A server that forks a child for each file."""
 
     def __init__(self, control: socket.socket) -> None:
         self.control = control
@@ -105,7 +105,7 @@ def run_child(reply: socket.socket, file: int, output: int) -> NoReturn:
 
 
 def restrict(server: int, limits: Limits) -> None:
-    """Set the limits, and let this process end with its server, gain no rights, and open no file or connection."""
+    """Limit this process: it ends with its server, gains no privileges, and can't open files or connections."""
     if sys.platform == "linux":
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

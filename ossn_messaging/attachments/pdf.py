@@ -1,4 +1,4 @@
-"""Whether a PDF opens, and what active content it has."""
+"""Validation of PDF files, and detection of their active content."""
 
 import io
 import re
@@ -11,11 +11,11 @@ try:
     import pypdfium2 as pdfium
     from pypdfium2 import raw
 
-    # For its first AES key qpdf opens /dev/urandom, and keeps it open: an inspection may open no file.
+    # qpdf opens /dev/urandom for its first AES key and keeps it open. An inspection may not open files.
     pikepdf.new().save(io.BytesIO(), encryption=pikepdf.Encryption())
     HAS_LIBRARIES = True
     UNREADABLE = (pikepdf.PdfError, pikepdf.PasswordError, ArithmeticError, LookupError, RuntimeError, ValueError)
-    """What pikepdf raises for a PDF that it can't read: errors of its own, and what pybind11 makes of those of C++."""
+    """The errors of pikepdf for an unreadable PDF: its own, and those that pybind11 translates from C++."""
 except ImportError:  # the extra ``documents``
     HAS_LIBRARIES = False
 
@@ -28,11 +28,11 @@ ACTIVE_CONTENT = {
         rb'|(?P<embedded_file>EF":)|(?P<XFA_form>XFA":))'
     ),
 }
-"""What is looked for in the JSON of each object (qpdf manual, "qpdf JSON"), where only names begin with a slash."""
+"""Searched in the JSON of each object (qpdf manual, "qpdf JSON"). Only names begin with a slash there."""
 
 
 def _any_name(*names: bytes) -> re.Pattern[bytes]:
-    """Return a pattern for names as they are in a PDF, where ``#41`` may stand for ``A`` (ISO 32000-1, 7.3.5)."""
+    """Return a pattern for names in a PDF, in which ``#41`` may stand for ``A`` (ISO 32000-1, 7.3.5)."""
     escaped = [b"".join(b"(?:%c|#(?i:%02x))" % (character, character) for character in name) for name in names]
     return re.compile(b"/(?:" + b"|".join(escaped) + rb")(?=[\0\t\n\f\r ()<>\[\]{}/%]|\Z)")
 
@@ -45,9 +45,9 @@ CANDIDATES = {
 
 
 def check(content: bytes, active_content: str) -> None:
-    """Raise ``Rejected`` unless the PDF opens and has a page. ``active_content`` says what it may not have.
+    """Raise ``Rejected`` unless the PDF opens and has a page. ``active_content`` is the rule for active content.
 
-    If the libraries of the extra ``documents`` are missing, raise it unless the PDF ends as one.
+    If the libraries of the extra ``documents`` are missing, raise it only if the file has no ``%%EOF`` near its end.
     """
     if not HAS_LIBRARIES:
         if b"%%EOF" not in content[-END_REACH:]:
@@ -59,7 +59,7 @@ def check(content: bytes, active_content: str) -> None:
 
 def _opens(content: bytes) -> bool:
     """Return whether a PDF opens without a password. Raises ``Rejected`` if nobody can open it."""
-    # For a PDF without pages, PDFium leaves the error of the PDF before as it is: replace that one.
+    # For a PDF without pages, PDFium keeps the error code of the previous PDF. This call replaces it.
     raw.FPDF_LoadMemDocument64(b"", 0, None)
     try:
         with pdfium.PdfDocument(content) as document:
@@ -83,12 +83,12 @@ def _check_objects(content: bytes, unwanted: re.Pattern[bytes]) -> None:
 
 
 def _check_json(json: bytes, unwanted: re.Pattern[bytes]) -> None:
-    # The type of an action may be an object of its own.
+    # The type of an action may be a separate object.
     if found := unwanted.search(b'"/S":' + json if json.startswith(b'"/') else json):
         raise Rejected(Reason.ACTIVE_CONTENT, str(found.lastgroup).replace("_", " "))
 
 
 def _check_memory(problems: Iterable[object]) -> None:
-    """Raise ``MemoryError`` if memory ran out, which qpdf takes for damage."""
+    """Raise ``MemoryError`` if qpdf ran out of memory, which it reports as damage of the file."""
     if any("std::bad_alloc" in str(problem) for problem in problems):
         raise MemoryError

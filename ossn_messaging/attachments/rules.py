@@ -1,6 +1,6 @@
-"""What the content of a file must be, what its inspection may take, and why it is refused.
+"""The rules for the content of a file, the limits of its inspection, and the reasons for a refusal.
 
-Nothing here needs Django: the processes that inspect files do not load it.
+This module does not need Django, because the processes that inspect files do not load it.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why an attachment is refused. ``ossn_messaging.exceptions.REASON_TEXTS`` has a text for each."""
+    """The reasons to refuse an attachment. ``ossn_messaging.exceptions.REASON_TEXTS`` has a text for each."""
 
     EXTENSION = "extension"
     NAME_TOO_LONG = "name_too_long"
@@ -31,17 +31,17 @@ class Rejected(Exception):
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
-        """What was found. If the type is wrong, the name of the type that the content has, or nothing."""
+        """A detail of the content. If the type is wrong, the name of the actual type, or empty if it is unknown."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What a file must be, as the settings say at the moment of its upload."""
+    """The rules for a file, from the settings at the time of its upload."""
 
     file_type: str
     """The name of a ``FileType``."""
     max_size: int
-    """In bytes, of what is stored."""
+    """In bytes, of the stored file."""
     max_pixels: int
     """Of the canvas of an image."""
     active_content: str
@@ -50,12 +50,12 @@ class Rules:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the kernel lets one inspection take."""
+    """The limits that the kernel sets for one inspection."""
 
     memory: int
     """Address space, in bytes."""
     processor_seconds: int
     seconds: int
-    """By the clock."""
+    """Of elapsed time."""
     file_size: int
     """In bytes, of a file that the inspection writes."""

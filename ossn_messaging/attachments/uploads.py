@@ -1,4 +1,4 @@
-"""How the files of a request are received: in anonymous temporary files, up to their limit."""
+"""The files of a request: received in anonymous temporary files, up to a limit."""
 
 import tempfile
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ from ossn_messaging.conf import conf
 from ossn_messaging.exceptions import StoreFailed
 
 CHUNK_SIZE = 1024 * 1024
-"""In bytes, how much of a body is read at once."""
+"""In bytes, the part of a body that is read at once."""
 MAX_BODY_OVERHEAD = 4 * 1024 * 1024
-"""In bytes, what a body may have beside its attachment."""
+"""In bytes, the maximum size of a body without its attachment."""
 
 
 def temporary_file() -> IO[bytes]:
-    """Return an anonymous temporary file: even if the process is killed, nothing of it is left.
+    """Return an anonymous temporary file, which the system deletes even if the process is killed.
 
     Raises ``StoreFailed`` if the disk fails.
     """
@@ -32,7 +32,7 @@ def temporary_file() -> IO[bytes]:
 
 
 class FailedUpload(BytesIO):
-    """Takes the place of an upload whose disk failed, and raises when it is read.
+    """A replacement for an upload whose disk failed. It raises when it is read.
 
     The rest of the upload is still received: a client that is still sending does not read an answer.
     """
@@ -75,7 +75,7 @@ class ReceivedFile(UploadedFile):  # type: ignore[type-arg]
 
 @contextmanager
 def received(file: "File[Any]") -> "Iterator[File[Any]]":
-    """Yield ``file`` if it is in a temporary file of the app's, or else a copy that is closed at the end of the block.
+    """Yield ``file`` if it is a ``ReceivedFile``, or else a copy that is closed at the end of the block.
 
     Raises ``StoreFailed`` if a disk fails.
     """
@@ -93,15 +93,15 @@ def received(file: "File[Any]") -> "Iterator[File[Any]]":
 
 
 def max_body_size() -> int:
-    """Return how many bytes of a body are read."""
+    """Return the maximum number of bytes that are read of a body."""
     return conf.ATTACHMENT_MAX_SIZE + MAX_BODY_OVERHEAD
 
 
 class LimitedUploadHandler(FileUploadHandler):
-    """Keeps at most ``ATTACHMENT_MAX_SIZE`` and one byte of the files of a request.
+    """An upload handler that stores at most ``ATTACHMENT_MAX_SIZE`` plus one byte of the files of a request.
 
-    That byte shows that a file is too large. If the whole body is larger than ``max_body_size()``, the rest is not
-    read, and ``stopped`` is true.
+    The additional byte shows that a file is too large. If the whole body is larger than ``max_body_size()``, the rest
+    is not read, and ``stopped`` is true.
     """
 
     file: IO[bytes]

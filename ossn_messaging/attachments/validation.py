@@ -1,4 +1,4 @@
-"""Which uploads are taken as attachments, and what is stored of them."""
+"""Validation of uploads."""
 
 import hashlib
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from ossn_messaging.exceptions import AttachmentRefused, AttachmentTooLarge
 
 @dataclass(frozen=True)
 class ValidatedUpload:
-    """An upload that broke no rule, ready to be stored."""
+    """A validated upload, ready to be stored."""
 
     file: "UploadedFile[Any]"
     """With the name, the content type and the size that its row will have."""
@@ -33,7 +33,7 @@ class ValidatedUpload:
 
 @contextmanager
 def validate_upload(upload: "File[Any]") -> Iterator[ValidatedUpload]:
-    """Check an upload, and yield what is to be stored of it. It is closed at the end of the block.
+    """Validate an upload and yield the file to store. The file is closed at the end of the block.
 
     Raises ``AttachmentRefused`` or ``AttachmentTooLarge`` if the upload breaks a rule, and ``StoreFailed`` if it could
     not be inspected.
@@ -88,7 +88,7 @@ def size_and_sha256(file: "File[Any]") -> tuple[int, str]:
 
 
 def _run_validators(file: "UploadedFile[Any]") -> None:
-    """Call the site's own validators, each of which may read the file."""
+    """Call the validators of the site. Each of them may read the file."""
     for validate in conf.ATTACHMENT_VALIDATORS:
         file.seek(0)
         try:

@@ -23,17 +23,17 @@ def check_fields(part: bytes) -> None:
     parser.CharacterDataHandler = fields.text
     try:
         parser.Parse(part, True)
-    # Not a part that Word reads: the main part has been parsed before. pyexpat raises the others for unknown encodings.
+    # Word does not read this part: the main part was parsed before. For unknown encodings, pyexpat raises the others.
     except (expat.ExpatError, LookupError, ValueError, OSError):
         return
 
 
 class Fields:
-    """Finds DDE fields among what a parser reports."""
+    """The handlers of a parser that find DDE fields."""
 
     def __init__(self) -> None:
         self.instructions = [""]
-        """The instruction of each field that is open, the innermost last. The first is outside of all fields."""
+        """The instruction of each open field, the innermost last. The first is for text outside of all fields."""
         self.is_instruction = False
 
     def start(self, name: str, attributes: Attributes) -> None:
@@ -53,7 +53,7 @@ class Fields:
             self.instructions[-1] += text
 
     def _mark(self, kind: str) -> None:
-        """Begin a field, or end one or its instruction."""
+        """Begin a field, or end the innermost one or its instruction."""
         instruction = self.instructions[-1]
         if kind != "begin":
             _check_instruction(instruction)

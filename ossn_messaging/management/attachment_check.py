@@ -1,4 +1,4 @@
-"""Whether the rows of attachments and the files on their storage agree, both ways."""
+"""The comparison of the rows of attachments with the files on their storage."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,13 +16,15 @@ T = TypeVar("T")
 
 MISSING, ORPHANED, WRONG_SIZE, WRONG_DIGEST = PROBLEMS = "missing", "orphaned", "wrong size", "wrong SHA-256"
 ORPHAN_MIN_AGE = timedelta(hours=1)
-"""How old a file without a row must be to be removed: before, its row may still be on its way."""
+"""The minimum age of a file without a row before it is deleted. The row of a newer file may not be committed yet."""
 DELETED = "deleted"
 BATCH = 500
 
 
 @dataclass(frozen=True)
 class Finding:
+    """A difference between the rows and the files."""
+
     problem: str
     """One of ``PROBLEMS``."""
     file: str
@@ -32,13 +34,13 @@ class Finding:
 
 
 class Progress(Protocol):
-    """Shows how far an iteration is; ``total`` is about how many steps it has."""
+    """A callable that yields ``steps`` and shows its progress. ``total`` is the approximate number of steps."""
 
     def __call__(self, steps: Iterable[T], what: str, total: int) -> Iterable[T]: ...
 
 
 class Audit:
-    """One comparison of all rows with all files, which may go on while messages are sent and deleted."""
+    """One comparison of all rows with all files. It can run while messages are sent and deleted."""
 
     def __init__(self, *, digests: bool, progress: Progress) -> None:
         self.storage = attachment_storage()
@@ -50,7 +52,7 @@ class Audit:
         self.seen: set[int] = set()
 
     def findings(self) -> Iterator[Finding]:
-        """Yield all that is wrong; raises whatever the storage does where it fails."""
+        """Yield all differences. If the storage fails, raise its exception."""
         total = self.attachments.count()
         files = iter(self.progress(list_files(self.storage), "files", total))
         while batch := list(islice(files, BATCH)):
@@ -72,7 +74,10 @@ class Audit:
                 yield Finding(WRONG_SIZE, listed.name, row.pk, f"{listed.size} bytes, not {row.size}")
 
     def _rows(self, files: list[Listed]) -> dict[str | None, Attachment]:
-        """Return the attachments of ``files`` by name; a name that is no text has none."""
+        """Return the attachments of ``files`` by file name.
+
+        This ignores names that are not printable: they can't belong to an attachment, and a database may reject them.
+        """
         names = [file.name for file in files if file.name.isprintable()]
         return {row.file.name: row for row in self.attachments.filter(file__in=names)}
 
@@ -86,7 +91,7 @@ class Audit:
         except FileNotFoundError:
             there = False
         if not there:
-            if self.attachments.filter(pk=attachment.pk).exists():  # and has not been deleted meanwhile
+            if self.attachments.filter(pk=attachment.pk).exists():  # it was not deleted meanwhile
                 yield Finding(MISSING, name, attachment.pk, f"{attachment.name}, {attachment.size} bytes")
         elif digest != attachment.digest:
             yield Finding(WRONG_DIGEST, name, attachment.pk, f"{digest}, not {attachment.digest}")
@@ -96,13 +101,16 @@ class Audit:
             return size_and_sha256(file)[1]
 
     def delete_orphan(self, orphan: Listed) -> str:
-        """Remove a file that was found without a row if it is old enough, and return what came of it."""
+        """Delete a file without a row and return the result as a text.
+
+        If the file is newer than ``ORPHAN_MIN_AGE``, keep it and return an empty text.
+        """
         if datetime.now(UTC) - orphan.modified_at < ORPHAN_MIN_AGE:
             return ""
         if self._rows([orphan]):
             return "it has one now"
         try:
             self.storage.delete(orphan.name)
-        except Exception as error:  # each storage has its own; the others may go
+        except Exception as error:  # each storage has its own exceptions; continue with the next file
             return f"could not be deleted: {error!r}"
         return DELETED

@@ -1,4 +1,4 @@
-"""What is told of API keys: to programs as JSON, to people as the lines of a table. No secret, no digest."""
+"""Descriptions of API keys, as JSON and as lines of a table. They contain neither the key nor its digest."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,10 @@ TITLES = ("id", "name", "scopes", "users", "created", "expires", "revoked", "las
 
 
 def iso(time: datetime | None) -> str | None:
-    """Return a time as ISO 8601 writes it, in UTC and to the second; what has no zone is in that of the site."""
+    """Return a time in the format of ISO 8601, in UTC and exact to the second.
+
+    A naive time is in the time zone of the site.
+    """
     if time is None:
         return None
     aware = timezone.make_aware(time) if timezone.is_naive(time) else time
@@ -21,6 +24,7 @@ def iso(time: datetime | None) -> str | None:
 
 
 def described(api_key: APIKey) -> dict[str, Any]:
+    """Return the description of a key for JSON."""
     return {
         "id": api_key.pk,
         "name": api_key.name,
@@ -39,9 +43,9 @@ def described(api_key: APIKey) -> dict[str, Any]:
 
 
 def described_in_full(api_key: APIKey) -> dict[str, Any]:
-    """Return the description with the number of messages that the key, and each of its users with it, has sent.
+    """Return the description with the number of messages that the key has sent, in total and for each of its users.
 
-    Those that are gone are not counted.
+    Messages that were permanently deleted are not counted.
     """
     sent = dict(api_key.messages.order_by().values_list("sender").annotate(Count("pk")))
     fields = described(api_key)
@@ -51,7 +55,7 @@ def described_in_full(api_key: APIKey) -> dict[str, Any]:
 
 
 def line(fields: dict[str, Any]) -> tuple[str, ...]:
-    """Return what stands below ``TITLES``."""
+    """Return the cells of the key's line in a table with the columns ``TITLES``."""
     return (
         str(fields["id"]),
         printable(fields["name"]),
@@ -62,14 +66,14 @@ def line(fields: dict[str, Any]) -> tuple[str, ...]:
 
 
 def whom(fields: dict[str, Any]) -> str:
-    """Return whom the key may act as."""
+    """Return a text with the users that the key may act as."""
     if fields["anyone"]:
         return "anyone"
     return ", ".join(f"{user['id']} {printable(user['username'])}" for user in fields["users"]) or "no one"
 
 
 def details(fields: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Return the lines that tell all of a key, which is described in full."""
+    """Return the lines of a table for one key, from the result of ``described_in_full()``."""
     return [
         *zip(TITLES, line(fields), strict=True),
         ("messages", str(fields["messages"])),

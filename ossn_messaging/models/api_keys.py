@@ -1,4 +1,4 @@
-"""API keys: how they are issued, stored and found, and what they may do."""
+"""API keys: issue, storage, lookup and permissions."""
 
 import hashlib
 import secrets
@@ -20,9 +20,9 @@ from ossn_messaging.models.cached_query import Compiled
 from ossn_messaging.redaction import MAX_SECRET_LENGTH
 
 SCOPES = {"send": _("send and delete messages"), "read": _("read messages and attachments")}
-"""What a key may be allowed to do."""
+"""The scopes that a key can have, each with its description."""
 USE_INTERVAL = timedelta(minutes=5)
-"""How long ``last_used_at`` stays as it is, however often the key is used."""
+"""``last_used_at`` is updated at most once in this time."""
 
 
 def all_scopes() -> list[str]:
@@ -30,7 +30,10 @@ def all_scopes() -> list[str]:
 
 
 def checked_scopes(scopes: Iterable[str]) -> list[str]:
-    """Return ``scopes`` in the order of ``SCOPES``; raises ``ValueError`` where one is unknown."""
+    """Return ``scopes`` in the order of ``SCOPES``.
+
+    Raises ``ValueError`` if a scope is unknown.
+    """
     given = set(scopes)
     if not given <= set(SCOPES):
         raise ValueError(_("The scopes are %(scopes)s.") % {"scopes": ", ".join(SCOPES)})
@@ -38,7 +41,10 @@ def checked_scopes(scopes: Iterable[str]) -> list[str]:
 
 
 def digest_of(key: str) -> str:
-    """Return the SHA-256 of a key, in hexadecimal: it has 256 random bits, so no slow hash is called for."""
+    """Return the SHA-256 of a key, in hexadecimal.
+
+    A key that the app makes has 256 random bits, so it needs no slow password hash.
+    """
     return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
 
 
@@ -52,19 +58,19 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
 
     @Compiled
     def lookup(self, digest: str) -> Self:
-        """Return the key with this digest, as the database compares digests."""
+        """Return the keys with this digest. The database may ignore case when it compares digests."""
         return self.filter(digest=digest)
 
     def revoke(self) -> int:
-        """Revoke the keys that are not revoked yet, and return how many."""
+        """Revoke the keys that are not revoked yet, and return their number."""
         return self.filter(revoked_at=None).update(revoked_at=timezone.now())
 
     def expire_by(self, time: datetime) -> int:
-        """Let the keys that would be active longer expire at ``time``, and return how many."""
+        """Let the keys that would still be active at ``time`` expire then, and return their number."""
         return self._active_at(time).update(expires_at=time)
 
     def touch(self) -> int:
-        """Write that the keys are used now, unless that was written a moment ago, and return of how many."""
+        """Set ``last_used_at`` to now if it is older than ``USE_INTERVAL``, and return the number of changed keys."""
         now = timezone.now()
         return self.filter(Q(last_used_at=None) | Q(last_used_at__lte=now - USE_INTERVAL)).update(last_used_at=now)
 
@@ -78,9 +84,12 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
         users: Iterable[AbstractBaseUser] = (),
         expires_at: datetime | None = None,
     ) -> "tuple[APIKey, str]":
-        """Make a key and return it with its text, which can't be had again.
+        """Create a key and return it with its text.
 
-        It may act as ``users``, or as anyone where there are none. Raises ``ValueError`` for a scope that is unknown.
+        The text is available only now, because only its SHA-256 hash is stored. The key may act as ``users``, or as any
+        user if ``users`` is empty.
+
+        Raises ``ValueError`` if a scope is unknown.
         """
         api_key = self.model(name=name, scopes=checked_scopes(scopes), expires_at=expires_at)
         with transaction.atomic(using=self._writer()):
@@ -90,7 +99,7 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
 
     @sensitive_variables("key")
     def issue(self, api_key: "APIKey") -> str:
-        """Save a new ``api_key`` and return its text: 256 random bits."""
+        """Save ``api_key`` as a new key, and return its text, which has 256 random bits."""
         key = f"ossn_{secrets.token_urlsafe(32)}"
         api_key.digest = digest_of(key)
         api_key.save(using=self._db, force_insert=True)
@@ -105,9 +114,10 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
         users: Iterable[AbstractBaseUser] = (),
         expires_at: datetime | None = None,
     ) -> "APIKey":
-        """Take over a key that clients already have.
+        """Store a key that clients already have, and return it.
 
-        Raises ``ValueError`` if it is empty, too long, contains white space or is known, or if a scope is unknown.
+        Raises ``ValueError`` if the key is empty, is too long, contains white space or is already stored, or if a scope
+        is unknown.
         """
         if key.split() != [key] or len(key) > MAX_SECRET_LENGTH:
             raise ValueError(_("A key has 1 to %(most)s characters and no white space.") % {"most": MAX_SECRET_LENGTH})
@@ -122,14 +132,14 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
 
     @sensitive_variables("made")
     def rotate(self, api_key: "APIKey", overlap: timedelta) -> "tuple[APIKey, str]":
-        """Do what ``APIKey.rotate`` says."""
+        """Replace ``api_key`` as ``APIKey.rotate()`` describes, and return the new key with its text."""
         using = self._writer()
         with transaction.atomic(using=using):
             current = self.active().filter(pk=api_key.pk).select_for_update().first()
             if current is None:
                 raise ValueError(_("The key is revoked or expired."))
             made = self.create_key(current.name, current.scopes, current.users.using(using), current.expires_at)
-            if current.is_restricted and not made[0].is_restricted:  # to users who are all gone
+            if current.is_restricted and not made[0].is_restricted:  # all users of the key are deleted
                 made[0].is_restricted = True
                 made[0].save(update_fields=["is_restricted"])
             self.filter(pk=api_key.pk).expire_by(timezone.now() + overlap)
@@ -141,13 +151,13 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
 
     @sensitive_variables("key")
     def find(self, key: str) -> "APIKey | None":
-        """Return the active key whose text is ``key``, and write that it is used; ``None`` if there is none.
+        """Return the active key whose text is ``key`` and update its ``last_used_at``, or return ``None``.
 
-        The database that is written to is asked: a copy of it might not know yet that a key was revoked.
+        The query uses the database for writes, because a replica might not know yet that a key was revoked.
         """
         digest, keys = digest_of(key), self.using(self._writer())
         api_key: APIKey | None = next(iter(keys.lookup(digest)), None)
-        # MariaDB takes digests in capitals for equal.
+        # MariaDB ignores case when it compares digests.
         if api_key is None or not constant_time_compare(api_key.digest, digest) or not api_key.is_active:
             return None
         if api_key.last_used_at is None or api_key.last_used_at <= timezone.now() - USE_INTERVAL:
@@ -156,13 +166,13 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
 
 
 class APIKey(models.Model):
-    """A key with which a program may use the API. Only its digest is kept."""
+    """A key that allows a program to use the API. Only its SHA-256 hash is stored."""
 
     name = models.CharField(_("name"), max_length=100)
     digest = models.CharField(_("digest"), max_length=64, unique=True, editable=False)
     """SHA-256 of the key, in hexadecimal."""
     scopes = models.JSONField(_("scopes"), default=all_scopes)
-    """A list of what the key may do, each one of ``SCOPES``."""
+    """A list of names from ``SCOPES``."""
     users = models.ManyToManyField(
         settings.AUTH_USER_MODEL,
         blank=True,
@@ -171,12 +181,12 @@ class APIKey(models.Model):
         help_text=_("Whom it may act as: whom messages are from, and whose are read. Empty: anyone."),
     )
     is_restricted = models.BooleanField(_("restricted to its users"), default=False, editable=False)
-    """Whether it may act as ``users`` alone, though the last of them has been deleted meanwhile."""
+    """Whether the key may act only as ``users``. This stays true if all of them are deleted."""
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True, editable=False)
     last_used_at = models.DateTimeField(_("last used at"), null=True, blank=True, editable=False)
-    """To within ``keys.USE_INTERVAL``."""
+    """Exact to ``USE_INTERVAL``."""
 
     objects = APIKeyManager()
 
@@ -189,22 +199,22 @@ class APIKey(models.Model):
 
     @property
     def is_active(self) -> bool:
-        """Whether it is neither revoked nor expired."""
+        """Whether the key is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
 
     def require(self, scope: str, user_id: int) -> None:
-        """Raise ``ScopeMissing`` or ``UserNotPermitted`` unless the key may do this, as this user."""
+        """Raise ``ScopeMissing`` if the key lacks the scope, ``UserNotPermitted`` if it may not act as the user."""
         if scope not in self.scopes:
             raise ScopeMissing(scope)
         if not self.may_act_as(user_id):
             raise UserNotPermitted
 
     def may_act_as(self, *user_ids: int) -> bool:
-        """Whether the key may act as one of these users."""
+        """Return whether the key may act as at least one of these users."""
         return not self.is_restricted or self.users.using(self._writer).filter(pk__in=user_ids).exists()
 
     def restrict_to(self, users: "Iterable[AbstractBaseUser]") -> None:
-        """Let the key act as these users alone; as anyone where there are none."""
+        """Restrict the key to these users. If there are none, the key may act as any user."""
         chosen = list(users)
         with transaction.atomic(using=self._writer):
             self.is_restricted = bool(chosen)
@@ -212,14 +222,17 @@ class APIKey(models.Model):
             self.users.set([user.pk for user in chosen])
 
     def revoke(self) -> None:
-        """Revoke the key at once; a key that is revoked already keeps the time at which it was."""
+        """Revoke the key immediately. If it is already revoked, ``revoked_at`` does not change."""
         type(self).objects.using(self._writer).filter(pk=self.pk).revoke()
         self.refresh_from_db(using=self._writer, fields=["revoked_at"])
 
     def rotate(self, overlap: timedelta) -> "tuple[APIKey, str]":
-        """Make a key of the same name that may do the same, and let this one expire after ``overlap``.
+        """Create a key with the same name, scopes, users and expiry, and return it with its text.
 
-        Returns the new key and its text, which can't be had again. Raises ``ValueError`` if this one is not active.
+        This key expires after ``overlap``, or earlier if its expiry is earlier. The text of the new key is available
+        only now, because only its SHA-256 hash is stored.
+
+        Raises ``ValueError`` if this key is not active.
         """
         keys = type(self).objects.db_manager(self._writer)
         made: tuple[APIKey, str] = keys.rotate(self, overlap)

@@ -1,4 +1,4 @@
-"""Attachments: the file of a message, and how it is stored."""
+"""Attachments: the file of a message, and how the app stores it."""
 
 import logging
 import secrets
@@ -27,15 +27,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class StoredFile:
-    """A file on its storage that waits for its row."""
+    """A file on the storage whose row is not committed yet."""
 
     name: str
     validated: ValidatedUpload
     using: str = ""
-    """The database in which it has its row, which is still to be committed; empty as long as it has none."""
+    """The alias of the database in which ``claim()`` saved the row; empty before that."""
 
     def claim(self, message: "Message", using: str) -> None:
-        """Write the row of the file."""
+        """Save the row of the file as the attachment of ``message``."""
         message.attachment = Attachment(
             file=self.name,
             name=str(self.validated.file.name),
@@ -50,9 +50,11 @@ class StoredFile:
 class AttachmentManager(models.Manager["Attachment"]):
     @contextmanager
     def stored(self, validated: ValidatedUpload) -> Iterator[StoredFile]:
-        """Keep the file on the storage if the block goes well; if it raises, the file is gone again.
+        """Save the file on the storage and yield it. If the block raises, delete the file.
 
-        Raises ``StoreFailed`` where the storage fails, whatever that raised.
+        If the block raises after the row may have been committed, the file stays.
+
+        Raises ``StoreFailed`` if the storage raises any exception.
         """
         name = f"{FOLDER}/{secrets.token_hex(16)}.{validated.extension}"
         try:
@@ -61,7 +63,7 @@ class AttachmentManager(models.Manager["Attachment"]):
             discard(name)
             if isinstance(error, Exception):
                 raise StoreFailed from error
-            raise  # the server is told to stop
+            raise  # for example, SystemExit when the server stops
         stored = StoredFile(name, validated)
         try:
             yield stored
@@ -71,7 +73,7 @@ class AttachmentManager(models.Manager["Attachment"]):
             raise
 
     def _may_name(self, file_name: str, using: str) -> bool:
-        """Whether a row that was written may have been committed, though the commit failed."""
+        """Return whether the row of a file may have been committed although the commit raised an error."""
         try:
             return self.using(using).filter(file=file_name).exists()
         except DatabaseError:
@@ -80,17 +82,17 @@ class AttachmentManager(models.Manager["Attachment"]):
 
 
 class Attachment(models.Model):
-    """The file of a message. Its row exists only while the file is whole on its storage."""
+    """The file of a message. The row exists only while the complete file is on the storage."""
 
     message = models.OneToOneField(
         "ossn_messaging.Message", on_delete=models.CASCADE, related_name="attachment", verbose_name=_("message")
     )
     file = AttachmentField(_("file"), unique=True)
     name = models.CharField(_("name"), max_length=255)
-    """The client's file name, without folders and control characters."""
+    """The file name that the client sent, without folders and invisible characters."""
     content_type = models.CharField(_("content type"), max_length=100)
     size = models.PositiveBigIntegerField(_("size"))
-    """In bytes, on the storage."""
+    """In bytes, of the file on the storage."""
     digest = models.CharField(_("digest"), max_length=64, editable=False)
     """SHA-256 of the file on the storage, in hexadecimal."""
 
@@ -109,7 +111,11 @@ class Attachment(models.Model):
         return BY_CONTENT_TYPE[self.content_type]
 
     def is_open_to(self, user: "AbstractBaseUser | AnonymousUser") -> bool:
-        """Whether ``user`` may read it by being who they are (contract, "Attachment")."""
+        """Return whether ``user`` may read the attachment without a signed URL and without an API key.
+
+        The sender and the recipient may if they are active and have not deleted the message. Active staff may if they
+        have the permission ``ossn_messaging.read_message``.
+        """
         return self.message.is_readable_by(user) or (
             user.is_active
             and getattr(user, "is_staff", False)

@@ -1,4 +1,4 @@
-"""What is kept of conversations, so that nobody has to count."""
+"""Conversations: one row per user with stored counters, so that no request has to count messages."""
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ossn_messaging.models.messages import Message
     from ossn_messaging.models.querysets import MessageQuerySet
 
-# MariaDB assigns in this order, and each assignment sees what those before it did.
+# MariaDB runs the assignments in this order, and each one sees the new values of those before it.
 ADVANCE = """
 INSERT INTO {table} ({user}, {other}, {position}, {messages}, {unread}, {read_up_to}, {newest}, {active_at})
 VALUES (%s, %s, 1, 1, %s, 0, 1, %s), (%s, %s, 1, 1, %s, 0, 1, %s)
@@ -36,55 +36,56 @@ RETURNING {id}, {position}, {active_at} > %s
 
 
 def stored_messages(using: str | None = None) -> "MessageQuerySet":
-    """Return all messages. Their model is named by a string because it stands above this one."""
+    """Return all messages. The model is named by a string because its module imports this one."""
     messages: MessageQuerySet = apps.get_model("ossn_messaging.Message").objects.using(using)
     return messages
 
 
 class Unread(NamedTuple):
-    """How many messages a user has not viewed, and in how many conversations."""
+    """The number of messages that a user has not read, and the number of conversations that have such messages."""
 
     messages: int
     conversations: int
 
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
-    """To read, the database is asked that is written to: in a copy of it, what was deleted might still be there."""
+    """Conversations. Reads use the database for writes, because a replica might still have deleted messages."""
 
     def of(self, user: AbstractBaseUser) -> Self:
-        """The user's conversations that have messages, with their ``other``; the one with the newest message first."""
+        """Return the user's conversations that have messages, the most recent first, each with its ``other``."""
         return self._current()._of(user.pk).select_related("other")
 
     def count_of(self, user: AbstractBaseUser) -> int:
-        """Return how many conversations ``of()`` would find."""
+        """Return the number of conversations that ``of()`` finds."""
         return sum(self._current()._count_of(user.pk))
 
     def between(self, user: AbstractBaseUser, other: AbstractBaseUser) -> "Conversation":
-        """Return the user's side of what there is between them and the other; not saved, where there is nothing."""
+        """Return the conversation of ``user`` with ``other``. If there is none, return an unsaved one."""
         side = self.between_ids(user.pk, other.pk) or self.model()
         side.user, side.other = user, other  # type: ignore[assignment]
         return side
 
     def between_ids(self, user_id: int, other_id: int) -> "Conversation | None":
-        """Return the side of ``user_id`` with its two users, in one query; ``None`` where there is nothing."""
+        """Return the conversation of ``user_id`` with ``other_id`` and both users, in one query, or ``None``."""
         return next(iter(self._current()._side(user_id, other_id)), None)
 
     def recent(
         self, user: AbstractBaseUser, number: int = 1, *, size: int | None = None, with_others: bool = True
     ) -> "list[Conversation]":
-        """Return a page, counted from 1, of ``of()``, each with its ``newest_message``.
+        """Return a page of ``of()``, each conversation with its ``newest_message``.
 
-        ``with_others`` may spare the users on the other sides, where their ids are enough.
+        ``number`` counts pages from 1. ``size`` is ``PAGE_SIZE`` by default. If you need only the ids of the other
+        users, ``with_others=False`` saves the time to load these users.
         """
         return self.recent_of_id(user.pk, number, size=size, with_others=with_others)
 
     def recent_of_id(
         self, user_id: int, number: int, *, size: int | None = None, with_others: bool
     ) -> "list[Conversation]":
-        """Do what ``recent()`` says of a user who need not be known: on the first page each has its ``user``."""
+        """Return what ``recent()`` returns, for the id of a user. Each conversation has its ``user``."""
         size = size or conf.PAGE_SIZE
         using, skip = self._current().db, (max(number, 1) - 1) * size
-        if skip:  # what belongs to a conversation would be looked up for all that are skipped
+        if skip:  # otherwise the subqueries would run for the skipped conversations, too
             sides = self._current()._of(user_id)
             skipped = sides.values_list("pk", flat=True)[skip : skip + size]
             page = list(sides.filter(pk__in=list(skipped)).select_related("user", "other")._with_newest())
@@ -97,23 +98,26 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
             message = found.get(side.newest_id or 0)
             if message is not None and message.is_visible_to(side.user):
                 (side.newest_message,) = side.told([message])
-            else:  # it was deleted a moment ago
+            else:  # it was deleted after the first query
                 side.newest_message = next(iter(side.page(size=1)), None)
         return [side for side in page if side.newest_message]
 
     def unread(self, user: AbstractBaseUser) -> Unread:
-        """Count what a user has not viewed."""
+        """Return how many messages the user has not read, and in how many conversations."""
         return Unread(*next(iter(self._current()._unread(user.pk)), (0, 0)))
 
     def mark_read(self, side: "Conversation") -> int:
-        """Do what ``Conversation.mark_read`` says; what has come since ``side`` was read stays unread."""
+        """Mark messages as read as ``Conversation.mark_read()`` describes, and return their number.
+
+        Messages that arrived after ``side`` was loaded stay unread.
+        """
         if not side.unread:
             return 0
         using = router.db_for_write(self.model, instance=side)
         received = stored_messages(using).received(side.user_id, side.other_id)
         with transaction.atomic(using=using):
             held = self.using(using).select_for_update().filter(pk=side.pk).first()
-            if held is None:  # one of the two was deleted meanwhile
+            if held is None:  # one of the two users was deleted meanwhile
                 return 0
             viewed = received.filter(position__gt=held.read_up_to, position__lte=side.position)
             held.read_up_to = max(held.read_up_to, side.position)
@@ -160,7 +164,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
     def _with_newest(self) -> Self:
         pair = OuterRef("user"), OuterRef("other")
-        # Of an equal position, PostgreSQL thinks that the index of the other side serves as well, and reads all of it.
+        # With "=", PostgreSQL picks the wrong index and reads all of it; ">=" avoids that.
         halves = [
             half.filter(position__gte=OuterRef("newest")).order_by("-position").values("pk")[:1]
             for half in (stored_messages().sent(*pair), stored_messages().received(*pair))
@@ -168,10 +172,10 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         return self._with_seen().annotate(newest_id=Coalesce(*(Subquery(half) for half in halves)))
 
     def advance(self, message: "Message") -> tuple[int, datetime]:
-        """Count a new message on both of its sides, and hold their rows until the transaction ends.
+        """Record a new message in the conversations of both users, and return its position and its time.
 
-        Returns the message's position and its time, which is not before that of the message that it follows. One
-        statement, which makes the rows where there are none; Django has none that adds to what a row holds.
+        The time is not before that of the previous message. Both rows stay locked until the transaction ends. One SQL
+        statement creates or updates both rows, because Django's upsert can't add to a stored value.
         """
         connection = connections[self.db]
         at = self.model._meta.get_field("active_at").get_db_prep_save(message.created_at, connection)
@@ -184,24 +188,25 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
             )
             sides = cursor.fetchall()
         latest = message.created_at
-        if any(is_late for _pk, _position, is_late in sides):  # this server's clock is
+        if any(is_late for _pk, _position, is_late in sides):  # the clock of this server is behind
             held = self.filter(pk__in=[pk for pk, _position, _is_late in sides])
             latest = max(filter(None, held.values_list("active_at", flat=True)))
-            held.update(active_at=latest)  # they differ where one side had deleted the newest message
+            held.update(active_at=latest)  # they differ if one user had deleted the newest message
         return max(position for _pk, position, _is_late in sides), latest
 
     def hold(self, pairs: Iterable[tuple[int, int]]) -> None:
-        """Lock both sides of the conversations of these pairs of user ids, in the one order in which all do.
+        """Lock the conversations of both users of each pair of user ids, in the global order, to avoid deadlocks.
 
-        One by one and by the unique index, as in ``advance()``: MariaDB locks whatever it comes upon on its way.
+        One query per row uses the unique index, as ``advance()`` does, because MariaDB locks every row that it scans.
         """
         for user_id, other_id in sorted({side for one, other in pairs for side in ((one, other), (other, one))}):
             list(self.filter(user_id=user_id, other_id=other_id).select_for_update().values_list("pk"))
 
     def forget(self, gone: "Mapping[tuple[int, int], Collection[Message]]") -> None:
-        """Take messages, under the user and the other for whose side they are gone, out of what is kept of it.
+        """Subtract messages from the counters of the conversations of users who no longer see them.
 
-        The sides are held, and the rows of the messages are as they will be.
+        ``gone`` has the messages by the id of that user and the id of the other user. The caller has locked these
+        conversations with ``hold()``, and has already changed or deleted the rows of the messages.
         """
         users, others = zip(*gone, strict=True) if gone else ((), ())
         for side in self.filter(user_id__in=users, other_id__in=others):
@@ -217,14 +222,14 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
 @cache
 def advance_sql(using: str) -> str:
-    """Return ``ADVANCE`` in the words of a database."""
+    """Return ``ADVANCE`` in the SQL dialect of a database."""
     connection = connections[using]
     quote = connection.ops.quote_name
     name = {field.name: quote(str(field.column)) for field in Conversation._meta.concrete_fields}
     if connection.features.supports_update_conflicts_with_target:
         name["on_conflict"] = f"ON CONFLICT ({name['user']}, {name['other']}) DO UPDATE SET"
         new = "EXCLUDED.{}"
-    else:  # pragma: no cover, MariaDB alone, on which the suite runs as well
+    else:  # pragma: no cover, only MariaDB; the test suite runs on MariaDB, too
         name["on_conflict"] = "ON DUPLICATE KEY UPDATE"
         new = "VALUES({})"
     name |= {f"new_{field}": new.format(name[field]) for field in ("unread", "active_at")}
@@ -232,9 +237,9 @@ def advance_sql(using: str) -> str:
 
 
 class Conversation(models.Model):
-    """One user's side of the messages between them and another: what of it is kept rather than counted.
+    """One user's view of the messages with another user, with stored counters.
 
-    A send touches two rows, one a side; they are also the lock that puts the sends of a conversation in a line.
+    A send updates two rows, one for each user. The locks on these rows also serialize the sends of a conversation.
     """
 
     user = models.ForeignKey(
@@ -251,25 +256,25 @@ class Conversation(models.Model):
         verbose_name=_("other user"),
     )
     position = models.PositiveBigIntegerField(_("position"), default=0, editable=False)
-    """That of the newest message that there ever was, the same on both sides."""
+    """The position of the newest message that was ever sent, the same for both users."""
     messages = models.PositiveBigIntegerField(_("messages"), default=0)
-    """How many messages the user has not deleted."""
+    """The number of messages that the user has not deleted."""
     unread = models.PositiveBigIntegerField(_("unread messages"), default=0)
-    """How many of those the other sent and the user has not viewed: those with a position above ``read_up_to``."""
+    """The number of these messages that the other user sent and that have a position above ``read_up_to``."""
     read_up_to = models.PositiveBigIntegerField(_("read up to"), default=0)
-    """The position up to which the user has viewed what the other sent."""
+    """The position up to which the user has read the messages of the other user."""
     newest = models.PositiveBigIntegerField(_("newest message"), null=True, editable=False)
-    """The position of the newest message that the user has not deleted, ``None`` where there are none."""
+    """The position of the newest message that the user has not deleted, ``None`` if there are none."""
     active_at = models.DateTimeField(_("active at"), null=True)
-    """When that message was sent."""
+    """The time at which the message at the position ``newest`` was sent, ``None`` if there is none."""
 
     seen_up_to: int | None = None
-    """The position up to which the other has viewed what the user sent; ``None`` until it is asked for."""
+    """The position up to which the other user has read the messages of the user; ``None`` if it is not loaded."""
     newest_id: int | None = None
     of_all: int | None = None
-    """Of how many conversations of the user this is one, where it was asked for with them."""
+    """The total number of the user's conversations; only on the first page of ``recent()``, ``None`` elsewhere."""
     newest_message: "Message | None" = None
-    """What ``Conversation.objects.recent()`` has found."""
+    """The newest message that the user has not deleted; only on conversations of ``Conversation.objects.recent()``."""
 
     objects = ConversationQuerySet.as_manager()
 
@@ -291,8 +296,9 @@ class Conversation(models.Model):
     def page(self, number: int = 1, *, before: int | None = None, size: int | None = None) -> "list[Message]":
         """Return a page of the messages that the user has not deleted, newest first.
 
-        ``number`` counts pages from 1; ``before`` is the id of the message that the page comes before, and costs the
-        same however far back that is. ``size`` is ``PAGE_SIZE`` where it is not given.
+        ``number`` counts pages from 1. If ``before`` is the id of a message, the page has the messages before that
+        message and ``number`` is ignored; this is equally fast for old and new messages. ``size`` is ``PAGE_SIZE`` by
+        default.
         """
         size = size or conf.PAGE_SIZE
         skip, below = (max(number, 1) - 1) * size, self.position + 1
@@ -301,12 +307,15 @@ class Conversation(models.Model):
         messages = stored_messages(self._state.db)
         if before is not None:
             skip, below = 0, messages.position_of(before, self)
-        elif self.messages == self.position:  # none was ever deleted, so each page is a known range of positions
+        elif self.messages == self.position:  # nothing was ever deleted, so each page is a known range of positions
             skip, below = 0, below - skip
         return self.told(messages.of_side(self, below=below, skip=skip, size=size))
 
     def unread_page(self, number: int = 1, *, size: int | None = None) -> "list[Message]":
-        """Return a page, counted from 1, of those that the other sent and the user has not viewed, newest first."""
+        """Return a page of the messages that the user has received and not read, newest first.
+
+        ``number`` counts pages from 1. ``size`` is ``PAGE_SIZE`` by default.
+        """
         size = size or conf.PAGE_SIZE
         skip = (max(number, 1) - 1) * size
         if skip >= self.unread:
@@ -314,15 +323,16 @@ class Conversation(models.Model):
         return self.told(stored_messages(self._state.db).unread_of_side(self, skip=skip, size=size))
 
     def mark_read(self) -> int:
-        """Mark what the user has received, up to the newest message that this object knows of, as viewed.
+        """Mark the messages that the user has received as read, and return the number of messages that it marked.
 
-        Returns how many messages it marked. ``message_viewed`` follows the commit.
+        Messages that arrived after this object was loaded stay unread. If any message was marked, the signal
+        ``message_viewed`` is sent after the commit.
         """
         marked: int = type(self).objects.mark_read(self)
         return marked
 
     def told(self, messages: "Iterable[Message]") -> "list[Message]":
-        """Return the messages with what the two sides tell of whether they are viewed."""
+        """Set ``is_viewed`` on the messages, and return them as a list."""
         told = list(messages)
         if self.seen_up_to is None and any(message.sender_id == self.user_id for message in told):
             mirrored = type(self).objects.using(self._state.db).filter(user=self.other_id, other=self.user_id)

@@ -1,4 +1,4 @@
-"""Deleting: for one of the two users, for both, for good, or with a user."""
+"""Deletion of messages: for one user, for both users, permanently, or together with a user."""
 
 import weakref
 from collections.abc import Iterable, Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 class DeletingQuerySet(models.QuerySet["Message"]):
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Delete them for good, as if they had never been sent."""
+        """Delete the messages as if they had never been sent, and return Django's numbers of deleted rows."""
         self._for_write = True
         with transaction.atomic(using=self.db):
             self._hold(self.using(self.db).order_by().values_list("sender_id", "recipient_id").distinct())
@@ -33,9 +33,10 @@ class DeletingQuerySet(models.QuerySet["Message"]):
     delete.queryset_only = True  # type: ignore[attr-defined]
 
     def delete_for(self, user: AbstractBaseUser) -> int:
-        """Delete for ``user`` alone those that they see; what both have deleted goes for good, and its file with it.
+        """Delete the messages that ``user`` sees for this user only, and return their number.
 
-        Returns how many there were. ``message_deleted`` follows the commit, for each.
+        If the other user has already deleted a message, it is deleted permanently, with its file. The signal
+        ``message_deleted`` is sent for each message after the commit.
         """
         with self._held() as held:
             seen = [message for message in held if message.is_visible_to(user)]
@@ -61,9 +62,10 @@ class DeletingQuerySet(models.QuerySet["Message"]):
     delete_for.alters_data = True  # type: ignore[attr-defined]
 
     def delete_for_both(self) -> int:
-        """Take text and file away for both sides, which still see that there was a message.
+        """Delete the text and the file of each message for both users, and return the number of messages.
 
-        Returns how many there were. ``message_deleted`` follows the commit, for each that was not deleted before.
+        Both users still see that there was a message. The signal ``message_deleted`` is sent after the commit for each
+        message that was not already deleted for both.
         """
         with self._held() as held:
             left = [message for message in held if not message.is_deleted]
@@ -79,7 +81,7 @@ class DeletingQuerySet(models.QuerySet["Message"]):
     delete_for_both.alters_data = True  # type: ignore[attr-defined]
 
     def delete_attachments(self) -> int:
-        """Take the files away for both sides; the texts stay. Returns how many there were."""
+        """Delete the attachments of the messages for both users, and return their number. The texts stay."""
         with self._held() as held:
             _deleted, numbers = Attachment.objects.using(self.db).filter(message__in=held).delete()
         return numbers.get(Attachment._meta.label, 0)
@@ -88,7 +90,7 @@ class DeletingQuerySet(models.QuerySet["Message"]):
 
     @contextmanager
     def _held(self) -> "Iterator[list[Message]]":
-        """Lock the conversations of these messages until the end of the transaction, and see what they are then."""
+        """Lock the conversations of these messages until the transaction ends, and yield the reloaded messages."""
         self._for_write = True
         with transaction.atomic(using=self.db):
             found = list(self.using(self.db))
@@ -109,19 +111,19 @@ class DeletingQuerySet(models.QuerySet["Message"]):
 
 
 CHUNK = 1000
-"""How many of a user's messages are in memory at once while the user is deleted."""
+"""The number of messages that are in memory at once while their user is deleted."""
 
 
 def with_user(collector: Any, field: Any, messages: Any, using: str) -> None:
-    """Delete messages with their user, as ``CASCADE`` does, but however many there are; an ``on_delete`` of Django.
+    """Delete messages with their user in batches: an ``on_delete`` like ``CASCADE`` for any number of messages.
 
-    The page of the admin that asks before lists the first of them alone. Where a model of the site may refuse that
-    messages go, all of them are asked about before anything is deleted.
+    The admin's confirmation page lists only the first ``CHUNK`` messages. If a model of the site may protect messages
+    from deletion, this is ``CASCADE``, so that Django checks all messages before it deletes anything.
     """
     if _may_be_kept(messages.model, set()):
         CASCADE(collector, field, messages, using)
         return
-    if hasattr(collector, "nested"):  # the admin's, which need not be installed
+    if hasattr(collector, "nested"):  # the collector of the admin, which may not be installed
         CASCADE(collector, field, messages[:CHUNK], using)
         return
     of_users = next((rows for rows in collector.fast_deletes if isinstance(rows, MessagesOfUser)), None)
@@ -135,7 +137,7 @@ with_user.lazy_sub_objs = True  # type: ignore[attr-defined]
 
 
 def _may_be_kept(model: type[models.Model], seen: set[type[models.Model]]) -> bool:
-    """Whether there are models whose rows may protect those of ``model``, or what goes with them."""
+    """Return whether a model may protect the rows of ``model``, or the rows that are deleted with them."""
     seen.add(model)
     relations: list[Any] = list(get_candidate_relations_to_delete(model._meta))
     return any(
@@ -150,18 +152,18 @@ def _may_be_kept(model: type[models.Model], seen: set[type[models.Model]]) -> bo
 
 
 class MessagesOfUser:
-    """Stands among the querysets that Django's ``Collector`` deletes without a look at their rows."""
+    """The messages of a deleted user, as an entry of Django's ``Collector.fast_deletes``."""
 
     def __init__(self, model: "type[Message]") -> None:
         self.model = model
         self.querysets: list[models.QuerySet[Message]] = []
         self.files = temporary_file()
-        """The names of their files, a line each."""
-        weakref.finalize(self, self.files.close)  # where the deletion is taken back
+        """The names of their files, one per line."""
+        weakref.finalize(self, self.files.close)  # if the deletion is rolled back
 
     def _raw_delete(self, using: str) -> int:
-        """Delete them and what belongs to them, and return how many there were; their files go after the commit."""
-        # First, as whoever deletes or sends does: two that wait for each other would be a deadlock.
+        """Delete the messages and their related rows, and return their number. Files are deleted after the commit."""
+        # Lock conversations first, in the global order, to avoid deadlocks.
         pairs = (rows.order_by().values_list("sender_id", "recipient_id").distinct() for rows in self.querysets)
         Conversation.objects.using(using).hold({pair for found in pairs for pair in found})
         count = sum(self._delete_rows(rows, using) for rows in self.querysets)
@@ -171,7 +173,7 @@ class MessagesOfUser:
     def _delete_rows(self, rows: "models.QuerySet[Message]", using: str) -> int:
         count, messages = 0, rows
         while chunk := list(messages[:CHUNK]):
-            # From the beginning, each look would pass by all that were deleted before.
+            # A query from the beginning would scan the index entries of all rows that were deleted before.
             messages = rows.filter(pk__gt=chunk[-1].pk)
             count += len(chunk)
             collector = Collector(using, origin=self)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from ossn_messaging.storage import attachment_storage
 
 
 class AttachmentField(models.FileField):
-    """A ``FileField`` that looks its storage up at each use, so that it always is the one in the settings."""
+    """A ``FileField`` that looks up its storage at each use, so that it follows the current settings."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.is_made = False
@@ -16,7 +16,7 @@ class AttachmentField(models.FileField):
 
     @property
     def storage(self) -> Storage:
-        # While the models are imported, a storage that can't be made would be a traceback and not a system check.
+        # During the import of the models, a misconfigured storage would raise before the system checks can report it.
         return attachment_storage() if self.is_made else default_storage
 
     @storage.setter

@@ -1,4 +1,4 @@
-"""Sends that are safe to repeat: what is asked for under an idempotency key is done once."""
+"""Idempotent sends: a request with an idempotency key sends its message only once."""
 
 import hashlib
 import json
@@ -27,7 +27,10 @@ class IdempotencyRecordQuerySet(models.QuerySet["IdempotencyRecord"]):
     def build(
         self, key: str, sender: AbstractBaseUser, recipient: AbstractBaseUser, text: str, upload: "File[Any] | None"
     ) -> "IdempotencyRecord":
-        """Return a record, not saved, of what is asked for under ``key``; raises ``BadIdempotencyKey``."""
+        """Return an unsaved record of a request with the idempotency key ``key``.
+
+        Raises ``BadIdempotencyKey`` if the key is empty, too long or not printable.
+        """
         if not (0 < len(key) <= KEY_MAX_LENGTH and key.isprintable()):
             raise BadIdempotencyKey
         if upload:
@@ -43,9 +46,9 @@ class IdempotencyRecordQuerySet(models.QuerySet["IdempotencyRecord"]):
         return record
 
     def find_existing(self, record: "IdempotencyRecord") -> "Message | None":
-        """Return the message that was sent under the same key, ``None`` if none was.
+        """Return the message that was sent with the same idempotency key, or ``None``.
 
-        Raises ``IdempotencyConflict`` if it was another message, or its sender does not have it any more.
+        Raises ``IdempotencyConflict`` if the request was different, or if the sender no longer has the message.
         """
         existing = (
             self.select_related("message__attachment", "message__sender", "message__recipient")
@@ -62,7 +65,7 @@ class IdempotencyRecordQuerySet(models.QuerySet["IdempotencyRecord"]):
 
 
 class IdempotencyRecord(models.Model):
-    """What a sender asked for under an idempotency key, so that it is done only once."""
+    """A request that a sender made with an idempotency key, so that its message is sent only once."""
 
     sender = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, db_index=False, related_name="+", verbose_name=_("sender")
@@ -71,9 +74,9 @@ class IdempotencyRecord(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", verbose_name=_("recipient")
     )
     key_digest = models.CharField(_("digest of the idempotency key"), max_length=64)
-    """SHA-256 of the idempotency key, in hexadecimal: some databases take two texts for equal that are not."""
+    """SHA-256 of the idempotency key, in hexadecimal. Some databases would treat different keys as equal."""
     request_digest = models.CharField(_("digest of the request"), max_length=64)
-    """HMAC-SHA-256 of the request with ``SECRET_KEY``, in hexadecimal, so that nobody can try out what the text was."""
+    """HMAC-SHA-256 of the request, in hexadecimal. Without ``SECRET_KEY``, nobody can test guesses of the text."""
     message = models.OneToOneField(
         "ossn_messaging.Message",
         null=True,
@@ -83,7 +86,7 @@ class IdempotencyRecord(models.Model):
     )
 
     former_digests: Sequence[str] = ()
-    """What ``request_digest`` would be with each of ``SECRET_KEY_FALLBACKS``; not stored."""
+    """The values of ``request_digest`` for each of ``SECRET_KEY_FALLBACKS``; not stored."""
 
     objects = IdempotencyRecordQuerySet.as_manager()
 
@@ -97,6 +100,6 @@ class IdempotencyRecord(models.Model):
         return _("idempotency record %(id)s") % {"id": self.pk}
 
     def matches(self, stored: "IdempotencyRecord") -> bool:
-        """Return whether both were built from the same request."""
+        """Return whether both records were built from the same request."""
         digests = (self.request_digest, *self.former_digests)
         return any(constant_time_compare(digest, stored.request_digest) for digest in digests)

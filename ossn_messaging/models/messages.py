@@ -1,4 +1,4 @@
-"""Messages: their texts, and how one is sent, whole or not at all."""
+"""Messages: the model, and the manager that sends a message completely or not at all."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 
 def clean_text(text: str) -> str:
-    """Return a message's text as it is stored: without NUL characters and surrounding white space.
+    """Return the text to store: ``text`` without NUL characters and surrounding white space.
 
-    Raises ``BlankMessage`` where nothing is left (contract, "Text").
+    Raises ``BlankMessage`` if the result is empty.
     """
     cleaned = text.replace("\0", "").strip()
     if not cleaned:
@@ -46,7 +46,7 @@ def clean_text(text: str) -> str:
 
 
 def check_text(text: str) -> None:
-    """Raise ``TextTooLong`` or ``TextNotUnicode`` where a text can't be stored as it is."""
+    """Raise ``TextTooLong`` if a text is too long, or ``TextNotUnicode`` if it has a lone surrogate."""
     if len(text) > conf.MAX_MESSAGE_LENGTH:
         raise TextTooLong
     try:
@@ -56,7 +56,7 @@ def check_text(text: str) -> None:
 
 
 class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ignore[misc]
-    def send(  # noqa: PLR0913, what a message can have
+    def send(  # noqa: PLR0913, one argument for each part of a message
         self,
         *,
         sender: AbstractBaseUser,
@@ -66,20 +66,21 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
         api_key: "APIKey | None" = None,
         idempotency_key: str | None = None,
     ) -> "Message":
-        """Send a message, with ``upload`` as its attachment: both are stored whole, or nothing is.
+        """Send a message and return it. The message and its attachment are stored completely, or nothing is stored.
 
-        ``upload`` is any Django ``File`` with a ``name``, and ``api_key`` the key on whose behalf it is sent. Within a
-        transaction of the caller's, the message is one of its rows: if that is rolled back, the message is gone, and
-        its file stays behind without a row. ``message_sent`` follows the commit.
+        ``upload`` is the attachment, any Django ``File`` with a ``name``. ``api_key`` is the key that sends the
+        message. If you call ``send()`` inside your own transaction and it is rolled back, the message is gone, and the
+        stored file is orphaned. The signal ``message_sent`` is sent after the commit.
 
-        With an ``idempotency_key``, the message is sent once: the same again returns that message, with
-        ``message.replayed_from`` set.
+        With an ``idempotency_key``, the message is sent only once. If you repeat the call, it returns the same message,
+        with ``message.replayed_from`` set.
 
-        Raises, in the order of the contract's checks, ``MessagingDisabled``, ``BlankMessage``, ``UserNotFound`` (one
-        of the two is not active), ``SelfMessage``, ``ScopeMissing``, ``UserNotPermitted`` (the key's),
-        ``BadIdempotencyKey``, ``IdempotencyConflict``, ``NotAllowed``, ``TextTooLong``, ``TextNotUnicode``,
-        ``AttachmentRefused``, ``AttachmentTooLarge`` and ``StoreFailed`` (the storage), all of them
-        ``ossn_messaging.exceptions.MessagingError``; and Django's ``DatabaseError`` where the database fails.
+        Raises the following subclasses of ``ossn_messaging.exceptions.MessagingError``, checked in this order:
+        ``MessagingDisabled``, ``BlankMessage``, ``UserNotFound`` (a user is not active), ``SelfMessage``,
+        ``ScopeMissing`` and ``UserNotPermitted`` (the key lacks a permission), ``BadIdempotencyKey``,
+        ``IdempotencyConflict``, ``NotAllowed``, ``TextTooLong``, ``TextNotUnicode``, ``AttachmentRefused``,
+        ``AttachmentTooLarge`` and ``StoreFailed`` (the file could not be inspected or stored). If the database fails,
+        Django's ``DatabaseError`` is raised.
         """
         if not conf.ENABLED:
             raise MessagingDisabled
@@ -125,12 +126,12 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
         record: "IdempotencyRecord | None",
         stored: "StoredFile | None" = None,
     ) -> None:
-        """Write the rows of a message, all of them or none."""
+        """Save all rows of a message, or none."""
         announce = partial(message_sent.send_robust, sender=self.model, message=message, api_key=message.api_key)
         written = False
         try:
             with transaction.atomic(using=using):
-                # First, because it is the lock: only who holds it takes an id, so ids and positions grow in one order.
+                # This locks first. Only the owner of the lock gets an id, so ids and positions grow in the same order.
                 message.position, message.created_at = Conversation.objects.using(using).advance(message)
                 message.save(using=using)
                 if stored:
@@ -141,18 +142,18 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
                 transaction.on_commit(announce, using=using)
                 written = True
         except IntegrityError as error:
-            raise UserNotFound from error  # one of the two has been deleted meanwhile
+            raise UserNotFound from error  # one of the two users was deleted meanwhile
         except DatabaseError:
-            # When only the answer to the commit was lost, the message is there, and whoever sent it need not know.
+            # If only the database's answer to the commit was lost, the message is stored and the send has succeeded.
             if not (written and self.using(using).filter(pk=message.pk).exists()):
                 raise
             announce()
 
 
 class Message(models.Model):
-    """A text from one user to another. ``Message.objects.send()`` is the one way in which it comes to be.
+    """A text from one user to another. Create messages only by ``Message.objects.send()``.
 
-    Within a conversation ids, positions and times grow in one order, that of the commits.
+    Within a conversation, ids, positions and times grow in the order of the commits.
     """
 
     sender = models.ForeignKey(
@@ -179,42 +180,42 @@ class Message(models.Model):
         related_name="messages",
         verbose_name=_("API key"),
     )
-    """The key that sent it, ``None`` where the site's own code did."""
+    """The key that sent the message, ``None`` if the site's own code sent it."""
     created_at = models.DateTimeField(_("sent at"), default=timezone.now, editable=False)
     position = models.PositiveBigIntegerField(_("position"), editable=False)
     """The number of the message in its conversation, from 1.
 
-    Pages are read in its order: ``id`` has an index of its own, by which PostgreSQL likes to walk back through the
-    messages of all until it has found ten of a conversation that may have been silent for long.
+    Pages are ordered by ``position`` and not by ``id``: PostgreSQL may scan the index of ``id`` backwards through the
+    messages of all users until it has found a page of a conversation whose last message is old.
     """
     deleted_by_sender = models.BooleanField(_("deleted by its sender"), default=False)
     deleted_by_recipient = models.BooleanField(_("deleted by its recipient"), default=False)
     deleted_at = models.DateTimeField(_("deleted for both at"), null=True, blank=True, editable=False)
-    """When its text and file went for both sides, which still see that there was a message; else ``None``."""
+    """The time at which text and file were deleted for both users, or ``None``. Both still see that it existed."""
 
     is_viewed = False
-    """Whether its recipient has viewed it, as far as the page tells that it was read with."""
+    """Whether the recipient has read the message; only set on messages that a conversation returned."""
     replayed_from: "IdempotencyRecord | None" = None
-    """The record by which ``Message.objects.send()`` found this message instead of sending it again."""
+    """The record by which ``Message.objects.send()`` found this message instead of sending it again, or ``None``."""
 
     objects = MessageManager()
 
     class Meta:
         verbose_name = _("message")
         verbose_name_plural = _("messages")
-        # Nobody adds, changes or deletes a message in the admin, but a moderator may take away what is in it.
+        # Nobody adds, changes or deletes a message in the admin, but a moderator may delete its content.
         default_permissions = ("view",)
         permissions = [
             ("read_message", "Can read message"),
             ("moderate_message", "Can moderate message"),
         ]
         indexes = [
-            # A user's side of a conversation is one range in each of these, whatever was deleted from it.
+            # In each of these, a user's messages of a conversation are one range, whatever else was deleted.
             models.Index(fields=["sender", "recipient", "deleted_by_sender", "position"], name="ossn_message_sent"),
             models.Index(
                 fields=["recipient", "sender", "deleted_by_recipient", "position"], name="ossn_message_received"
             ),
-            # What the admin finds, newest first. The last two hold only what was deleted, and cost a send nothing.
+            # For the admin, newest first. The last two contain only deleted messages, so they cost a send nothing.
             models.Index(fields=["sender", "id"], name="ossn_message_from"),
             models.Index(fields=["recipient", "id"], name="ossn_message_to"),
             models.Index(fields=["api_key", "id"], name="ossn_message_key"),
@@ -237,11 +238,11 @@ class Message(models.Model):
         return _("message %(id)s") % {"id": self.pk}
 
     def lacks_attachment(self) -> None:
-        """Let this object know that there is no attachment, so that the database is not asked."""
+        """Cache on this object that there is no attachment, so that no query looks for it."""
         self._meta.get_field("attachment").set_cached_value(self, None)  # type: ignore[union-attr]
 
     def sides(self) -> list[tuple[int, int, bool]]:
-        """Return (user id, id of the other, whether the user deleted it) of both, in the order to lock them in."""
+        """Return (user id, other user's id, whether the user deleted it) for both users, in the order of locking."""
         return sorted(
             [
                 (self.sender_id, self.recipient_id, self.deleted_by_sender),
@@ -251,12 +252,12 @@ class Message(models.Model):
 
     @property
     def is_deleted(self) -> bool:
-        """Whether it was deleted for both sides."""
+        """Whether the message was deleted for both users."""
         return self.deleted_at is not None
 
     @property
     def deletion(self) -> str:
-        """For whom it is deleted, in words; empty where for nobody."""
+        """A text that says for which users the message is deleted; empty if it is not deleted."""
         if self.is_deleted:
             return str(_("for both sides"))
         if self.deleted_by_sender:
@@ -264,14 +265,14 @@ class Message(models.Model):
         return str(_("by its recipient")) if self.deleted_by_recipient else ""
 
     def is_visible_to(self, user: "AbstractBaseUser | AnonymousUser") -> bool:
-        """Whether ``user`` is its sender or recipient and has not deleted it."""
+        """Return whether ``user`` is the sender or the recipient and has not deleted the message."""
         return any(user_id == user.pk and not deleted for user_id, _other_id, deleted in self.sides())
 
     def is_readable_by(self, user: "AbstractBaseUser | AnonymousUser") -> bool:
-        """Whether ``user`` is its sender or recipient, has not deleted it and is active."""
+        """Return whether ``user`` is the sender or the recipient, has not deleted the message and is active."""
         return self.is_visible_to(user) and is_active(user)
 
     def is_open_to_key(self, api_key: "APIKey") -> bool:
-        """Whether ``api_key`` may read it as one of its two users."""
+        """Return whether ``api_key`` may read the message as its sender or as its recipient."""
         readers = [user.pk for user in (self.sender, self.recipient) if self.is_readable_by(user)]
         return bool(readers) and "read" in api_key.scopes and api_key.may_act_as(*readers)

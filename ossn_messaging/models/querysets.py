@@ -1,4 +1,4 @@
-"""Which messages: a user's side of a conversation, page by page, each found by an index."""
+"""Querysets of messages: the pages of a conversation as a user sees it, found by indexes."""
 
 from bisect import bisect_left
 from datetime import datetime
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 
-# Halves a range of ids until it holds the first of them that is no earlier.
+# A binary search in the ids for the first message that was not sent before a given time.
 FIRST_SINCE = """
 WITH RECURSIVE search (low, high) AS (
     SELECT MIN({id}), MAX({id}) + 1 FROM {table}
@@ -32,23 +32,23 @@ MIDDLE_IS_EARLIER = "(SELECT {created_at} < %s FROM {table} WHERE {id} >= (low +
 
 
 class MessageQuerySet(DeletingQuerySet):
-    """``sent`` and ``received`` are a user's side of a conversation, each of them one range of an index.
+    """A queryset of messages. ``sent()`` and ``received()`` each read one range of an index.
 
-    ``Value(False)`` is compared; ``False`` would be written as ``NOT``, for which SQLite has no use of an index.
+    They compare with ``Value(False)``, because Django writes ``NOT`` for ``False``, and SQLite uses no index for that.
     """
 
     def sent(self, user_id: "int | OuterRef", other_id: "int | OuterRef") -> Self:
-        """What the user sent to the other and has not deleted."""
+        """Return the messages that the user sent to the other user and has not deleted."""
         return self.filter(sender_id=user_id, recipient_id=other_id, deleted_by_sender=Value(False))
 
     def received(self, user_id: "int | OuterRef", other_id: "int | OuterRef") -> Self:
-        """What the other sent to the user and the user has not deleted."""
+        """Return the messages that the user received from the other user and has not deleted."""
         return self.filter(recipient_id=user_id, sender_id=other_id, deleted_by_recipient=Value(False))
 
     def of_side(self, side: "Conversation", *, below: int, skip: int = 0, size: int = 1) -> "list[Message]":
-        """Return the newest messages of a user's side of a conversation with positions less than ``below``.
+        """Return the newest messages of a user's conversation with positions less than ``below``.
 
-        What is skipped is counted off in the indexes alone.
+        The first ``skip`` messages are skipped by a query that reads only the indexes.
         """
         if skip:
             halves = (self.sent(side.user_id, side.other_id), self.received(side.user_id, side.other_id))
@@ -63,20 +63,20 @@ class MessageQuerySet(DeletingQuerySet):
 
     @Compiled
     def with_ids(self, *ids: int) -> "models.QuerySet[Message]":
-        """Those of these ids, with their attachments."""
+        """Return the messages with these ids, with their attachments."""
         return self.select_related("attachment").filter(pk__in=ids)
 
     def unread_of_side(self, side: "Conversation", *, skip: int, size: int) -> "models.QuerySet[Message]":
-        """The newest messages that the user has received and not viewed."""
+        """Return the newest messages that the user has received and not read."""
         unread = self.received(side.user_id, side.other_id).filter(position__gt=side.read_up_to).order_by("-position")
         if skip:
             unread = unread.filter(position__lt=_position_after(unread.values("position"), skip))
         return unread.select_related("attachment")[:size]
 
     def position_of(self, message_id: int, side: "Conversation") -> int:
-        """Return the position in a conversation of a message; if that is gone, where it would have been.
+        """Return the position of a message in a conversation. If it is not there, return the position for its id.
 
-        Ids and positions grow in one order, so that is found in as many steps as the number of messages has bits.
+        Ids and positions grow in the same order, so a binary search finds the position of a deleted message.
         """
         found = self.filter(pk=message_id).values_list("sender_id", "recipient_id", "position").first()
         if found and set(found[:2]) == {side.user_id, side.other_id}:
@@ -88,7 +88,10 @@ class MessageQuerySet(DeletingQuerySet):
         return bisect_left(range(side.position + 1), message_id, key=newest_id)
 
     def first_id_since(self, moment: datetime) -> int:
-        """Return the id of the first message that is no earlier than ``moment``; if there is none, one after all."""
+        """Return the id of the first message that was not sent before ``moment``.
+
+        If there is no such message, return an id greater than all; if there are no messages at all, return 0.
+        """
         connection = connections[self.db]
         name = {field.name: connection.ops.quote_name(str(field.column)) for field in self.model._meta.concrete_fields}
         name["table"] = connection.ops.quote_name(self.model._meta.db_table)
@@ -100,12 +103,15 @@ class MessageQuerySet(DeletingQuerySet):
 
 
 def _merged(halves: "list[models.QuerySet[Message, Row]]", size: int) -> "models.QuerySet[Message, Row]":
-    """Return the newest of both halves; each is cut off first where the database can, for MariaDB would read it all."""
+    """Return the newest rows of both querysets.
+
+    If the database allows it, each queryset gets a limit before the union, because MariaDB would read all of its rows.
+    """
     can_cut = connections[halves[0].db].features.supports_slicing_ordering_in_compound
     one, other = (half.order_by("-position")[:size] if can_cut else half for half in halves)
     return one.union(other, all=True).order_by("-position")[:size]
 
 
 def _position_after(positions: "models.QuerySet[Message, dict[str, Any]]", skip: int) -> int:
-    """Return the position below which what comes after so many begins; 0 where there are not more."""
+    """Return the position of the last row that is skipped, or 0 if there are fewer rows."""
     return next((int(row["position"]) for row in positions[skip - 1 : skip]), 0)

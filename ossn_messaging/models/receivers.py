@@ -1,4 +1,4 @@
-"""What follows when rows are deleted, by whatever way: files go too, and the kept counts stay exact."""
+"""Signal receivers that delete files and keep the counters correct, however rows are deleted."""
 
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from ossn_messaging.storage import discard
 
 
 def remove_file(instance: Attachment, using: str, origin: object, **kwargs: Any) -> None:
-    """Remove the file of a deleted attachment once its row is gone for good."""
+    """Delete the file of a deleted attachment after the commit."""
     name = str(instance.file.name)
     if isinstance(origin, MessagesOfUser):
         origin.files.write(f"{name}\n".encode())
@@ -21,9 +21,9 @@ def remove_file(instance: Attachment, using: str, origin: object, **kwargs: Any)
 
 
 def hold_message(instance: Message, using: str, origin: object, **kwargs: Any) -> None:
-    """Lock the conversation of a message that is about to be deleted, and see what it is then.
+    """Lock the conversations of a message that is about to be deleted, and reload its row.
 
-    A message that goes because one of its users does needs none of it: their conversations go as well.
+    If a message is deleted together with one of its users, this does nothing: their conversations are deleted as well.
     """
     if not isinstance(origin, MessagesOfUser) and issubclass(getattr(origin, "model", type(origin)), Message):
         rows = Message.objects.using(using).filter(pk=instance.pk)
@@ -32,7 +32,10 @@ def hold_message(instance: Message, using: str, origin: object, **kwargs: Any) -
 
 
 def forget_message(instance: Message, using: str, **kwargs: Any) -> None:
-    """Take a message out of the counts of those who still saw it, unless another deletion has done so."""
+    """Subtract a deleted message from the counters of the users who still saw it.
+
+    If another deletion has already done so, this does nothing.
+    """
     held: Message | None = instance.__dict__.pop("held", None)
     if held is not None:
         seen = {(user_id, other_id): [held] for user_id, other_id, deleted in held.sides() if not deleted}

@@ -1,4 +1,4 @@
-"""The site's users as the protocol names them: by the primary key of the user model."""
+"""Lookup of the site's users. The protocol identifies users by the primary key of the user model."""
 
 from functools import reduce
 from operator import or_
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
 MAX_ID = 2**63 - 1
-"""No database that Django knows has larger integers."""
+"""No database that Django supports has larger integers."""
 
 
 def find_pair(sender_id: str, recipient_id: str) -> tuple[AbstractBaseUser, AbstractBaseUser]:
-    """Return the active users that ``from`` and ``to`` name, in one query (contract, "Order of checks", 4 and 5).
+    """Return the active users with the ids in the parameters ``from`` and ``to``, in one query.
 
-    Raises ``BlankUser`` and ``UserNotFound``.
+    Raises ``BlankUser`` if an id is empty or 0, and ``UserNotFound`` if there is no active user with an id.
     """
     if not (_digits(sender_id) and _digits(recipient_id)):
         raise BlankUser
@@ -33,9 +33,9 @@ def find_pair(sender_id: str, recipient_id: str) -> tuple[AbstractBaseUser, Abst
 
 
 def find_reader(user_id: str, *other_ids: str) -> list[AbstractBaseUser]:
-    """Return the active user whose messages are read and the others, who need not be active any more, in one query.
+    """Return the active user who reads messages, and the other users, active or not, in one query.
 
-    Raises ``ReaderNotFound``.
+    Raises ``ReaderNotFound`` if one of the users does not exist, or if the reader is not active.
     """
     try:
         users = _find(user_id, *other_ids)
@@ -46,18 +46,21 @@ def find_reader(user_id: str, *other_ids: str) -> list[AbstractBaseUser]:
 
 
 def check_reader(user: AbstractBaseUser) -> None:
-    """Raise ``ReaderNotFound`` where a user may not be read for."""
+    """Raise ``ReaderNotFound`` if the user is not active."""
     if not user.is_active:
         raise ReaderNotFound
 
 
 def all_are_found() -> bool:
-    """Whether the user model's manager finds every user, so that those found by other ways need no second look."""
+    """Return whether the default manager of the user model finds all users.
+
+    If it does, users who were loaded in another way need no second query.
+    """
     return not get_user_model()._default_manager.all().query.where
 
 
 def is_active(user: "AbstractBaseUser | AnonymousUser") -> bool:
-    """Return whether a user, however found, is active and not hidden by the user model's manager."""
+    """Return whether a user is active and not hidden by the default manager of the user model."""
     return user.is_active and (all_are_found() or bool(with_ids(get_user_model()._default_manager.all(), user.pk)))
 
 
@@ -66,7 +69,10 @@ def _digits(user_id: str) -> str:
 
 
 def _find(*user_ids: str) -> list[AbstractBaseUser]:
-    """Return the users of these ids, active or not; raises ``UserNotFound`` where there is no such user."""
+    """Return the users with these ids, active or not, in the same order.
+
+    Raises ``UserNotFound`` if one of them does not exist.
+    """
     numbers = [number for user_id in user_ids if (number := as_number(user_id))]
     if len(numbers) < len(user_ids):
         raise UserNotFound
@@ -79,14 +85,14 @@ def _find(*user_ids: str) -> list[AbstractBaseUser]:
 
 @Compiled
 def with_ids(users: "models.QuerySet[AbstractBaseUser]", *ids: int) -> "models.QuerySet[AbstractBaseUser]":
-    # Not pk__in, which wants numbers where the primary key is the link to a model that the user model extends.
+    # If the primary key is a link to a parent model, pk__in accepts only numbers and not the placeholders of Compiled.
     return users.filter(reduce(or_, (Q(pk=user_id) for user_id in ids)))
 
 
 def as_number(text: str) -> int | None:
-    """Return the number above 0 that a parameter names, ``None`` where it is none or no database has it.
+    """Return the positive integer in a parameter, or ``None`` if it is not one or is larger than ``MAX_ID``.
 
-    Surrounding white space and leading zeros are fine (contract, "Users").
+    Surrounding white space and leading zeros are allowed.
     """
     digits = _digits(text)
     if not (digits.isascii() and digits.isdigit() and len(digits) <= len(str(MAX_ID)) and int(digits) <= MAX_ID):

@@ -1,4 +1,4 @@
-"""Where attachments are kept: the storage that ``STORAGES["ossn_messaging"]`` names, else a private local folder."""
+"""The storage of attachments: ``STORAGES["ossn_messaging"]``, or a private local folder if the site has not set it."""
 
 import errno
 import logging
@@ -25,19 +25,20 @@ logger = logging.getLogger(__name__)
 ALIAS = "ossn_messaging"
 DEFAULT_LOCATION = "ossn_attachments"
 FOLDER = "attachment"
-"""Where on their storage all attachments are (contract, "Attachment")."""
+"""The folder on the storage that contains all attachments."""
 
 
 def attachment_storage() -> Storage:
-    """Return the storage in force now.
+    """Return the storage of attachments that the current settings define.
 
-    Raises ``ImproperlyConfigured`` where ``STORAGES`` has no ``"ossn_messaging"`` and the settings no ``BASE_DIR``.
+    If the settings have neither ``STORAGES["ossn_messaging"]`` nor ``BASE_DIR``, the storage raises
+    ``ImproperlyConfigured`` when it needs its folder.
     """
     return storages[ALIAS] if ALIAS in settings.STORAGES else LocalAttachmentStorage()
 
 
 def discard(name: str) -> None:
-    """Remove a file from the storage; where that fails it stays, without a row, and the log says so."""
+    """Delete a file from the storage. If that fails, log the error; the file stays without a row."""
     try:
         attachment_storage().delete(name)
     except Exception:
@@ -45,12 +46,12 @@ def discard(name: str) -> None:
 
 
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
-"""What a disk says on which a file has one name only."""
+"""The errors of file systems without hard links."""
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A file that is on a storage, whether it has a row or not."""
+    """A file on a storage, with or without a row."""
 
     name: str
     size: int
@@ -59,9 +60,10 @@ class Listed:
 
 
 def list_files(storage: Storage, folder: str = FOLDER) -> Iterator[Listed]:
-    """Yield the files in a folder of any storage that can list them.
+    """Yield the files in a folder of any storage that can list them, and in its subfolders.
 
-    A storage with a method of this name, which takes the folder, is asked for them at once; else each is asked about.
+    If the storage has a method ``list_files(folder)``, this uses it. Otherwise it asks the storage for the size and the
+    time of each file.
     """
     if hasattr(storage, "list_files"):
         yield from storage.list_files(folder)
@@ -74,7 +76,7 @@ def list_files(storage: Storage, folder: str = FOLDER) -> Iterator[Listed]:
         path = f"{folder}/{name}"
         try:
             size, modified_at = storage.size(path), storage.get_modified_time(path)
-        except FileNotFoundError:  # removed meanwhile
+        except FileNotFoundError:  # deleted meanwhile
             continue
         yield Listed(path, size, modified_at if modified_at.tzinfo else modified_at.astimezone(UTC))
     for name in folders:
@@ -82,10 +84,10 @@ def list_files(storage: Storage, folder: str = FOLDER) -> Iterator[Listed]:
 
 
 class LocalAttachmentStorage(FileSystemStorage):
-    """Files on the local disk that no URL leads to, readable by the server's own user alone.
+    """Files on the local disk that have no URL and that only the user of the server process can read.
 
-    ``location`` is the folder, by default ``ossn_attachments`` in the settings' ``BASE_DIR``. A file appears under its
-    name only when all of its bytes are on the disk, and never in the place of another.
+    ``location`` is the folder, by default ``ossn_attachments`` in the ``BASE_DIR`` of the settings. A file gets its
+    name only after all of its bytes are on the disk, and it never replaces another file.
     """
 
     def __init__(self, location: str | os.PathLike[str] | None = None) -> None:
@@ -106,22 +108,25 @@ class LocalAttachmentStorage(FileSystemStorage):
         return os.path.abspath(self.base_location)
 
     def path(self, name: str) -> str:
-        """Return where a file is; raises ``SuspiciousFileOperation`` where that is outside, be it by a symlink."""
+        """Return the path of a file.
+
+        Raises ``SuspiciousFileOperation`` if the path, or a symbolic link in it, leads out of the folder.
+        """
         path = super().path(name)
-        # Of the paths of a send, pathlib took a tenth of its time.
+        # os.path and not pathlib, which took a tenth of the time of a send.
         folder = os.path.realpath(self.location)
         if os.path.commonpath([folder, os.path.realpath(path)]) != folder or os.path.islink(path):
             raise SuspiciousFileOperation(f"{name} leads out of the folder of attachments.")
         return path
 
     def list_files(self, folder: str) -> Iterator[Listed]:
-        """Yield the files in a folder and those below it, the unfinished among them."""
+        """Yield the files in a folder and in its subfolders, with those that are not completely written yet."""
         for parent, _folders, files in os.walk(self.path(folder), onerror=_unless_gone):
             for name in files:
                 path = Path(parent, name)
                 try:
                     status = path.lstat()
-                except FileNotFoundError:  # finished or removed meanwhile
+                except FileNotFoundError:  # renamed or deleted meanwhile
                     continue
                 modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
                 yield Listed(path.relative_to(self.location).as_posix(), status.st_size, modified_at)
@@ -147,10 +152,10 @@ class LocalAttachmentStorage(FileSystemStorage):
         return name
 
     def _place(self, unfinished: Path, name: str) -> str:
-        """Give a finished file its name, or another where that has been taken meanwhile, and return it."""
+        """Give a complete file its name and return the name. If the name was taken meanwhile, use another one."""
         while True:
             try:
-                os.link(unfinished, self.path(name))  # a rename would take the place of another file
+                os.link(unfinished, self.path(name))  # a rename would replace an existing file
             except FileExistsError:
                 name = self.get_available_name(name)
                 continue
@@ -161,7 +166,7 @@ class LocalAttachmentStorage(FileSystemStorage):
             return name
 
     def _make_folder(self, folder: Path) -> None:
-        """Make ``folder`` and those above it, each of them private and itself on the disk."""
+        """Create ``folder`` and its missing parents as private folders, and sync each to the disk."""
         if not folder.is_dir():
             self._make_folder(folder.parent)
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -182,7 +187,7 @@ def _unless_gone(error: OSError) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``S3AttachmentStorage`` only when it is asked for: its libraries are an extra."""
+    """Import ``S3AttachmentStorage`` only when it is used, because its libraries are an extra."""
     if name == "S3AttachmentStorage":
         from ossn_messaging.storage.s3 import S3AttachmentStorage
 

@@ -1,4 +1,4 @@
-"""Attachments in a bucket of S3, or of any server that speaks its protocol (extra ``s3``)."""
+"""Storage of attachments on S3, or on a server that is compatible with S3 (extra ``s3``)."""
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -14,18 +14,19 @@ from ossn_messaging.storage import Listed
 CONNECT_TIMEOUT = 3
 """In seconds."""
 READ_TIMEOUT = 5
-"""In seconds, for each answer."""
+"""In seconds, for each read from the connection."""
 ATTEMPTS = 2
 MULTIPART_THRESHOLD = 5 * 1024**3
-"""In bytes, the most that S3 takes at once. The parts of an upload that was cut off would stay and be paid for."""
+"""In bytes, the limit of S3 for one request. The parts of an aborted multipart upload would stay and cost money."""
 
 
 class S3AttachmentStorage(S3Storage):  # type: ignore[misc]
-    """django-storages' ``S3Storage``, with what an attachment needs: nothing public and nothing overwritten.
+    """A subclass of django-storages' ``S3Storage`` that makes no object public and overwrites none.
 
-    It takes that class's options, such as ``bucket_name``, ``endpoint_url``, ``access_key`` and ``secret_key``. Those
-    that would make objects public, or their URLs, which a site may have set for its media, do not count. A file is sent
-    as it is read; a server that does not answer is given up after seconds, unless ``client_config`` says otherwise.
+    It takes the options of that class, such as ``bucket_name``, ``endpoint_url``, ``access_key`` and ``secret_key``. It
+    ignores the options that would make objects or their URLs public; a site may have set those for its media files. A
+    file is sent while it is read. If the server does not answer, requests fail after a few seconds, unless
+    ``client_config`` has other timeouts.
     """
 
     object_parameters: dict[str, Any]
@@ -53,13 +54,13 @@ class S3AttachmentStorage(S3Storage):  # type: ignore[misc]
         return {**self.object_parameters, **own}
 
     def presigned_url(self, name: str, *, method: str, max_age: int, content_type: str, disposition: str) -> str:
-        """Return a URL that opens a file for ``max_age`` seconds, with these headers in what its signature covers."""
+        """Return a URL that opens a file for ``max_age`` seconds. Its signature covers the two response headers."""
         headers = {"ResponseContentType": content_type, "ResponseContentDisposition": disposition}
         url: str = self.url(name, parameters=headers, expire=max_age, http_method=method)
         return url
 
     def list_files(self, folder: str) -> Iterator[Listed]:
-        """Yield the files in a folder and those below it."""
+        """Yield the files in a folder and in its subfolders."""
         location = self._normalize_name("")
         for entry in self.bucket.objects.filter(Prefix=f"{self._normalize_name(folder)}/"):
             yield Listed(entry.key.removeprefix(location), entry.size, entry.last_modified)

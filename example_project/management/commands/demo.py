@@ -79,7 +79,7 @@ class Command(BaseCommand):
 
 
 class Server(BaseApplication):
-    """Gunicorn on a socket that is already open, so that the port that was printed can't be taken by another."""
+    """Gunicorn on a socket that is already open, so that no other program can take the printed port."""
 
     def __init__(self, listener: socket.socket) -> None:
         self.listener = listener
@@ -90,7 +90,7 @@ class Server(BaseApplication):
         self.cfg.set("worker_class", "gthread")
         self.cfg.set("threads", 8)
         self.cfg.set("loglevel", "warning")
-        if "control_socket_disable" in self.cfg.settings:  # newer versions alone have one
+        if "control_socket_disable" in self.cfg.settings:  # only newer versions have it
             self.cfg.set("control_socket_disable", True)
 
     def load(self) -> Any:

@@ -22,9 +22,9 @@ from ossn_messaging.models import APIKey
 from ossn_messaging.models.api_keys import SCOPES, APIKeyQuerySet, all_scopes, checked_scopes
 
 USAGE = 2
-"""The exit status where the command line is wrong; where it is right and can't be done, it is 1."""
+"""The exit status if the command line is wrong. If the command line is right but the action fails, it is 1."""
 NO_KEY = 3
-"""The exit status where there is no such key."""
+"""The exit status if there is no such key."""
 EXITS = """\
 exit status:
   0  it is done
@@ -36,7 +36,7 @@ CHOICES = " or ".join(SCOPES)
 
 
 class HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
-    """Keeps the lines of an epilog as they are, and puts Django's own options last."""
+    """A formatter that keeps the line breaks of an epilog and lists Django's own options last."""
 
 
 class Command(BaseCommand):
@@ -134,7 +134,7 @@ class Command(BaseCommand):
 
     @sensitive_variables()
     def handle(self, *args: Any, act: Callable[..., None], **options: Any) -> None:
-        """Do what is asked for; an error report shows no variable of this method, nor of what it calls."""
+        """Run the action. An error report hides the variables of this method and of all functions that it calls."""
         try:
             act(**options)
         except ValueError as error:
@@ -222,7 +222,7 @@ class Command(BaseCommand):
             self._write_json([described(api_key) for api_key in keys])
 
     def _give_out(self, api_key: APIKey, key: str, **options: Any) -> None:
-        """Print a key, the one time that it is had."""
+        """Print a key. It is shown only this once."""
         if options["json"]:
             self._write_json({**described(api_key), "key": key})
         else:
@@ -236,7 +236,7 @@ class Command(BaseCommand):
             self.stdout.write(row)
 
     def _remark(self, text: str) -> None:
-        self.stderr.write(text, str)  # not in the colour of errors
+        self.stderr.write(text, str)  # without the colour of errors
 
 
 def _epilog(*examples: str) -> str:
@@ -262,17 +262,19 @@ def _writer() -> str:
 
 
 def _keys() -> APIKeyQuerySet:
-    """Return all keys, as the database that is written to has them."""
+    """Return all keys from the database for writes."""
     keys: APIKeyQuerySet = APIKey.objects.using(_writer())
     return keys
 
 
 def _named(name: str, key_id: int | None = None, *, inactive: bool = False, lock: bool = False) -> list[APIKey]:
-    """Return the active keys of this name by their ids, with ``inactive`` the revoked and expired ones as well.
+    """Return the active keys with this name, ordered by id.
 
-    With ``lock``, whoever else asks so waits for the end of the transaction.
+    If ``inactive`` is true, revoked and expired keys are included. If ``lock`` is true, their rows are locked until the
+    transaction ends. The names are compared again in Python, because MariaDB treats some different names as equal, for
+    example those that differ only in case.
 
-    The name is compared here: MariaDB takes more names for equal. Raises ``CommandError`` where there are none.
+    Raises ``CommandError`` if there are no such keys.
     """
     keys = _keys() if inactive else _keys().active()
     if lock:
@@ -286,7 +288,10 @@ def _named(name: str, key_id: int | None = None, *, inactive: bool = False, lock
 
 
 def _new_name(given: str) -> str:
-    """Return the name of a key to be made; raises ``CommandError`` unless it has 1 to 100 printable characters."""
+    """Return the name for a new key, without surrounding white space.
+
+    Raises ``CommandError`` unless the name has 1 to 100 printable characters.
+    """
     name = given.strip()
     try:
         APIKey._meta.get_field("name").clean(name, None)
@@ -313,7 +318,10 @@ def _users(given: Iterable[object] | None) -> list[AbstractBaseUser]:
 
 
 def _user(given: str) -> AbstractBaseUser:
-    """Return the active user who has this id, where it is a number, or this username."""
+    """Return the active user with this id, if it is a number, or with this username.
+
+    Raises ``CommandError`` if there is no such user.
+    """
     model = get_user_model()
     field, what = ("pk", "id") if given.isascii() and given.isdigit() else (model.USERNAME_FIELD, "username")
     user: AbstractBaseUser | None = model._default_manager.filter(**{field: given}).first()
@@ -339,9 +347,12 @@ def _expiry(given: str | None) -> datetime | None:
 
 
 def _read_key() -> str:
-    """Return what stands on standard input; raises ``CommandError`` where it is no text."""
-    with suppress(UnicodeError):  # which holds what was read
+    """Return the text on standard input.
+
+    Raises ``CommandError`` if it is not valid text.
+    """
+    with suppress(UnicodeError):  # this exception would contain the key
         key = sys.stdin.read().strip()
-        key.encode()  # in the locale "C" Python reads anything
+        key.encode()  # in the locale "C", Python decodes invalid bytes without an error
         return key
     raise CommandError("What is read from standard input is no text.")

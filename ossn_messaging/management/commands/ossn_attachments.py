@@ -36,7 +36,7 @@ class Command(BaseCommand):
                 done = audit.delete_orphan(finding.orphan) if delete_orphans and finding.orphan else ""
                 count["deleted"] += done == DELETED
                 rows.append(self._row(finding, done))
-        except Exception as error:  # each storage has its own; what was found until then is told
+        except Exception as error:  # each storage has its own exceptions; report the differences found so far
             failure = error
         if len(rows) > 1:
             self.stdout.writelines(f"{line}\n" for line in lines_of(rows))
@@ -51,7 +51,7 @@ class Command(BaseCommand):
             raise CommandError("Rows and files differ.")
 
     def _progress(self, steps: Iterable[T], what: str, total: int, *, silent: bool) -> Iterator[T]:
-        """Yield ``steps``. On a terminal, show how many there were."""
+        """Yield ``steps``. If standard error is a terminal, show the number of steps so far."""
         is_shown = self.stderr.isatty() and not silent
         for number, step in enumerate(steps, 1):
             yield step
