@@ -255,7 +255,8 @@ class RedactingExceptionReporter(ExceptionReporter):
                 (name, REDACTED if name in PARAMETERS else self._redact_value(value))
                 for name, value in data.get(table, ())
             ]
-        data["exception_value"] = redact_start(data.get("exception_value", ""), self.secrets)
+        # Since Django 6.1, this is the exception itself.
+        data["exception_value"] = redact_start(str(data.get("exception_value", "")), self.secrets)
         return data
 
     def get_traceback_html(self) -> SafeString:
