@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 
 from ossn_messaging.attachments import inspection_server
-from ossn_messaging.attachments.rules import Rules
+from ossn_messaging.attachments.rules import Reason, Rejected, Rules
 
 
 def program(name: str) -> str:
@@ -28,6 +28,10 @@ def takes_memory(content: bytes, rules: Rules) -> bytes:
 def takes_processor_time(content: bytes, rules: Rules) -> None:
     while True:
         pass
+
+
+def is_too_large(content: bytes, rules: Rules) -> None:
+    raise Rejected(Reason.TOO_LARGE)
 
 
 def is_killed(content: bytes, rules: Rules) -> None:

@@ -14,7 +14,7 @@ from pytest_django import Settings
 from ossn_messaging.attachments import inspection
 from ossn_messaging.attachments.rules import Reason
 from ossn_messaging.attachments.validation import validate_upload
-from ossn_messaging.exceptions import AttachmentRefused, StoreFailed
+from ossn_messaging.exceptions import AttachmentRefused, AttachmentTooLarge, StoreFailed
 from tests.attachments import inspected_by
 from tests.files import SAMPLES
 from tests.servers import wait_until
@@ -222,6 +222,24 @@ def test_a_fork_while_another_thread_inspects(behave: Callable[[str], None]) -> 
         assert os.waitpid(forked, 0)[1] == 0
         os.kill(children(server_pid())[0], signal.SIGUSR1)
         assert result.result() == SAMPLES["dummy.pdf"]
+
+
+def test_the_parents_server_is_forgotten() -> None:
+    """What a forked process does, in this one."""
+    pool = inspection.InspectionPool()
+    pool.leave_to_parent()
+    server = pool._running_server()
+    pool.leave_to_parent()
+    assert pool.server is None
+    assert server.process.returncode == 0
+    wait_until(lambda: not is_running(server.process.pid))  # its socket is closed
+    os.waitpid(server.process.pid, 0)
+
+
+def test_an_image_that_would_be_stored_too_large(behave: Callable[[str], None]) -> None:
+    behave("is_too_large")
+    with pytest.raises(AttachmentTooLarge):
+        validate("photo.png")
 
 
 def test_in_the_worker(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
