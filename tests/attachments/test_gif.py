@@ -48,7 +48,10 @@ def test_what_is_kept_of_extensions(name: str) -> None:
     assert sanitized(gif(1, 1, sent, FRAME, sent)) == gif(1, 1, stays, FRAME, stays)
 
 
-@pytest.mark.parametrize("behind", [PAGE, b"X", bytes(9) + b"X", docx(), GIF])
+BEHIND = {"a page": PAGE, "a byte": b"X", "a byte behind zeros": bytes(9) + b"X", "an archive": docx(), "a GIF": GIF}
+
+
+@pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND)
 def test_what_follows_the_trailer_goes(behind: bytes) -> None:
     assert sanitized(GIF + behind) == GIF
 
