@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -175,6 +176,33 @@ def test_a_disk_that_fails_on_which_an_upload_waits(
 
     monkeypatch.setattr("tempfile.TemporaryFile", fail)
     assert api.send(status=503, attachment=upload("photo.png"))["code"] == "200"
+    with pytest.raises(StoreFailed):
+        Message.objects.send(sender=api.sender, recipient=api.recipient, text="Test", upload=upload("photo.png"))
+    assert nothing_is_stored(attachments_folder)
+
+
+@pytest.mark.parametrize("inspection_processes", [0, 1])
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_disk_that_is_full_on_which_an_upload_waits(
+    api: API,
+    settings: Settings,
+    inspection_processes: int,
+    number: int,
+    attachments_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The temporary file with this number can be opened, but not written."""
+    settings.OSSN_MESSAGING = {"INSPECTION_PROCESSES": inspection_processes}
+    opened: list[Any] = []
+    original = tempfile.TemporaryFile
+
+    def temporary_file(**options: Any) -> Any:
+        opened.append(open("/dev/full", "r+b", buffering=8192) if len(opened) == number else original(**options))
+        return opened[-1]
+
+    monkeypatch.setattr("tempfile.TemporaryFile", temporary_file)
+    assert api.send(status=503, attachment=upload("photo.png"))["code"] == "200"
+    opened.clear()
     with pytest.raises(StoreFailed):
         Message.objects.send(sender=api.sender, recipient=api.recipient, text="Test", upload=upload("photo.png"))
     assert nothing_is_stored(attachments_folder)

@@ -198,4 +198,8 @@ def inspect(file: IO[bytes], output: IO[bytes], rules: Rules) -> None:
     file.seek(0)
     sanitized = sanitize(file.read(), rules)
     if sanitized is not None:
-        output.write(sanitized)
+        try:
+            with open(output.fileno(), "wb", closefd=False) as target:
+                target.write(sanitized)
+        except OSError as error:
+            raise StoreFailed from error

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from typing import IO, Any
 
@@ -47,6 +47,9 @@ class FailedUpload(BytesIO):
     def seek(self, offset: int, whence: int = 0, /) -> int:
         raise self.failure
 
+    def fileno(self) -> int:
+        raise self.failure
+
 
 def open_or_fail() -> IO[bytes]:
     """Return a temporary file, or a ``FailedUpload`` if the disk fails."""
@@ -62,7 +65,8 @@ def write_or_fail(file: IO[bytes], data: bytes) -> IO[bytes]:
         file.write(data)
         file.flush()
     except OSError as error:
-        file.close()
+        with suppress(OSError):  # it tries to write once more
+            file.close()
         failure = StoreFailed()
         failure.__cause__ = error
         return FailedUpload(failure)
@@ -82,14 +86,13 @@ def received(file: "File[Any]") -> "Iterator[File[Any]]":
     if isinstance(file, ReceivedFile):
         yield file
         return
-    with temporary_file() as copy:
-        try:
-            for chunk in file.chunks():
-                copy.write(chunk)
-            copy.flush()
-        except OSError as error:
-            raise StoreFailed from error
-        yield ReceivedFile(copy, file.name, size=copy.tell())
+    copy = temporary_file()
+    try:
+        for chunk in file.chunks():
+            copy = write_or_fail(copy, chunk)
+        yield ReceivedFile(copy, file.name, size=file.size)
+    finally:
+        copy.close()
 
 
 def max_body_size() -> int:
