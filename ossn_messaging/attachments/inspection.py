@@ -127,17 +127,30 @@ class InspectionPool:
     def _ask(self, file: IO[bytes], output: IO[bytes], request: dict[str, Any], timeout: float) -> dict[str, Any]:
         """Return the answer of the server. If the server is gone, start another and ask once more."""
         try:
-            return self._running_server().ask(file, output, request, timeout)
+            return self._ask_once(file, output, request, timeout)
         except TimeoutError as error:
-            self.close()
             raise StoreFailed from error
         except OSError:
-            self.close()
+            pass
         try:
-            return self._running_server().ask(file, output, request, timeout)
+            return self._ask_once(file, output, request, timeout)
         except OSError as error:
-            self.close()
             raise StoreFailed from error
+
+    def _ask_once(self, file: IO[bytes], output: IO[bytes], request: dict[str, Any], timeout: float) -> dict[str, Any]:
+        server = self._running_server()
+        try:
+            return server.ask(file, output, request, timeout)
+        except OSError:
+            self._drop(server)
+            raise
+
+    def _drop(self, server: InspectionServer) -> None:
+        """Stop a server. If another thread has started the next one already, that one stays."""
+        with self.changed:
+            if self.server is server:
+                self.server = None
+        server.close()
 
     def _running_server(self) -> InspectionServer:
         with self.changed:
@@ -147,10 +160,8 @@ class InspectionPool:
 
     def close(self) -> None:
         """Stop the server and its running inspections. The next inspection starts another server."""
-        with self.changed:
-            server, self.server = self.server, None
-        if server:
-            server.close()
+        if server := self.server:
+            self._drop(server)
 
     def leave_to_parent(self) -> None:
         """Forget the parent's server after a fork. This process starts a new server when it needs one."""

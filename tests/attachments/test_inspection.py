@@ -120,6 +120,18 @@ def test_a_server_that_was_killed_is_replaced() -> None:
     assert server_pid() != pid
 
 
+def test_a_thread_that_is_late_leaves_the_next_server_alone() -> None:
+    validate()
+    killed = inspection._pool.server
+    assert killed is not None
+    os.kill(killed.process.pid, signal.SIGKILL)
+    validate()
+    pid = server_pid()
+    inspection._pool._drop(killed)
+    assert server_pid() == pid
+    assert validate() == SAMPLES["dummy.pdf"]
+
+
 def test_a_server_that_can_not_start(behave: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     behave("fails")
