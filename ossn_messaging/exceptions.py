@@ -195,7 +195,7 @@ class AttachmentTooLarge(AttachmentRefused):
         super().__init__(Reason.TOO_LARGE)
 
 
-class StoreFailed(Failed):
+class ServiceUnavailable(Failed):
     """The database, storage, cache or inspection failed, and nothing was changed.
 
     The cause is in ``__cause__`` and in the log.
@@ -273,7 +273,7 @@ class NotFound(MessagingError):
     text = _("Not found")
 
 
-class ReadFailed(StoreFailed):
+class ReadFailed(ServiceUnavailable):
     """The storage or database failed while an attachment was read. The cause is in ``__cause__`` and in the log."""
 
 

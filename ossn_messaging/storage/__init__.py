@@ -18,7 +18,7 @@ from django.core.files.storage import FileSystemStorage, Storage, storages
 if TYPE_CHECKING:
     from ossn_messaging.storage.s3 import S3AttachmentStorage
 
-__all__ = ["ALIAS", "FOLDER", "LocalAttachmentStorage", "S3AttachmentStorage", "attachment_storage", "discard"]
+__all__ = ["ALIAS", "FOLDER", "LocalAttachmentStorage", "S3AttachmentStorage", "attachment_storage", "delete_file"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def attachment_storage() -> Storage:
     return storages[ALIAS] if ALIAS in settings.STORAGES else LocalAttachmentStorage()
 
 
-def discard(name: str) -> None:
+def delete_file(name: str) -> None:
     """Delete a file from the storage. If that fails, log the error; the file stays without a row."""
     try:
         attachment_storage().delete(name)
