@@ -47,7 +47,7 @@ class APIKeyUser(AnonymousUser):
 class APIKeyAuthentication(BaseAuthentication):
     """Authenticates by ``Authorization: Api-Key KEY``, or by the parameter ``api_key_token`` in the body or the query.
 
-    It sets ``request.auth`` to the ``APIKey`` and ``request.user`` to a ``APIKeyUser``.
+    It sets ``request.auth`` to the ``APIKey`` and ``request.user`` to an ``APIKeyUser``.
     """
 
     keyword = "Api-Key"
@@ -84,7 +84,7 @@ class APIKeyAuthentication(BaseAuthentication):
         if scheme.lower() == self.keyword.lower() and key.strip():
             return key.strip()
         given = self.get_body(request).get(self.parameter) or request.query_params.get(self.parameter)
-        return given if isinstance(given, str) else None
+        return given.strip() if isinstance(given, str) else None
 
     def get_body(self, request: Request) -> Mapping[str, Any]:
         """Return the parameters in the body of the request."""

@@ -45,6 +45,21 @@ class InvalidKey(MessagingError):
     text = "The API key is missing or not valid"
 
 
+class InvalidMethod(MessagingError):
+    """The API has no such endpoint."""
+
+    code = "101"
+    rest_status = 404
+    text = "Invalid Method"
+
+
+class InvalidVersion(InvalidMethod):
+    """The path names a version that the API does not have."""
+
+    code = "107"
+    text = "Invalid API version"
+
+
 class MessagingDisabled(MessagingError):
     """The setting ``ENABLED`` is ``False``."""
 

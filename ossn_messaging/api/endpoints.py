@@ -81,6 +81,19 @@ class EnvelopeView(APIView):
     def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
         return Response()
 
+    def perform_authentication(self, request: Request) -> None:
+        """Authenticate by the API key. The user of Django's request stays the user of the site's session.
+
+        DRF would replace it with a user without a row, which the site's middleware might save.
+        """
+        attributes = vars(request._request)
+        of_session = {"user": attributes["user"]} if "user" in attributes else {}
+        try:
+            super().perform_authentication(request)
+        finally:
+            attributes.pop("user", None)
+            attributes.update(of_session)
+
     def handle_exception(self, exc: Exception) -> Response:
         return failure(self.request, exc, self.failed, is_rest=self.is_rest)
 
@@ -136,9 +149,12 @@ class Endpoint(EnvelopeView):
     def check_permissions(self, request: Request) -> None:
         """Raise ``NotAuthenticated`` if the API key is missing, and ``MessagingDisabled`` if messaging is off.
 
-        ``check_throttles()`` refuses an unreadable body only after these checks and the limits (docs/reference/api.md,
-        "Codes").
+        If the body is unreadable, the key may be in it, so ``ParseError`` is raised in place of ``NotAuthenticated``.
+        Otherwise ``check_throttles()`` refuses an unreadable body, after these checks and the limits
+        (docs/reference/api.md, "Codes").
         """
+        if self.unreadable and request.auth is None:
+            raise self.unreadable
         super().check_permissions(request)
         if not conf.ENABLED:
             raise MessagingDisabled

@@ -36,7 +36,8 @@ def formatted(text: str) -> str:
     """Return a message's text as HTML or plain text, as ``MESSAGE_FORMAT`` says."""
     if conf.MESSAGE_FORMAT == "text":
         return text
-    return LINE_BREAK.sub(r"<br />\g<0>", html.escape(text))
+    escaped = html.escape(text).replace("&#x27;", "&#039;")  # as PHP does
+    return LINE_BREAK.sub(r"<br />\g<0>", escaped)
 
 
 def sent_object(request: HttpRequest, message: Message, users: Mapping[int, Any]) -> dict[str, Any]:
@@ -65,11 +66,23 @@ def listed_object(request: HttpRequest, message: Message, reader_id: int, users:
 
 
 def new_object(request: HttpRequest, message: Message, reader_id: int, users: Mapping[int, Any]) -> dict[str, Any]:
-    """Return a message as ``new`` shows it: without an attachment, it has three keys of an attachment as well."""
+    """Return a message as ``new`` shows it. Without an attachment, three keys of an attachment have empty values."""
     attachment = _attachment(message)
-    file = _file(request, attachment, reader_id) if attachment else {}
     absent = {"type_of_attachment": False, "attachment_name": None, "attachment_url": None}
-    return {"data": {}} | _text(message, users) | _deletions(message) | {k: file.get(k, v) for k, v in absent.items()}
+    file = _file(request, attachment, reader_id) if attachment else absent
+    return {"data": {}} | _text(message, users) | _deletions(message) | file
+
+
+def new_object_v1(request: HttpRequest, message: Message, reader_id: int, users: Mapping[int, Any]) -> dict[str, Any]:
+    """Return a message as ``message_new`` and ``message_recent`` of version 1.0 show it: no URL of its attachment."""
+    attachment = _attachment(message)
+    item = {"data": {}} | _text(message, users)
+    if attachment is None:
+        return item | _deletions(message)
+    kind = "image" if attachment.file_type.is_image else "file"
+    item["file:attachment"] = attachment.file.name
+    file = {"attachment_guid": str(attachment.pk), "attachment_name": f"{kind}:{attachment.name}"}
+    return item | _deletions(message) | file
 
 
 def _attachment(message: Message) -> Attachment | None:

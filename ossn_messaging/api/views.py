@@ -1,5 +1,6 @@
 """The endpoints of the API, and the views of the attachments and avatars that its responses link to."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -22,14 +23,17 @@ from ossn_messaging.api.serializers import (
     is_online,
     listed_object,
     new_object,
+    new_object_v1,
     sent_object,
     user_object,
 )
 from ossn_messaging.attachments.rules import Reason
 from ossn_messaging.authentication import BodylessAPIKeyAuthentication
+from ossn_messaging.conf import conf
 from ossn_messaging.exceptions import (
     AttachmentRefused,
     BadIdempotencyKey,
+    InvalidMethod,
     MessageNotFound,
     MessagingError,
     ReadFailed,
@@ -40,6 +44,7 @@ from ossn_messaging.models.messages import clean_text
 from ossn_messaging.models.users import check_reader, default_manager_is_unfiltered, get_sender_and_recipient, parse_id
 from ossn_messaging.throttling import KeyThrottle
 
+NUMBER_1 = re.compile(r"0*1(\.0*)?")
 MAX_PAGE = 10**9
 """No user has so many pages, and every database accepts the offset of this page."""
 
@@ -122,10 +127,17 @@ class ReadEndpoint(Endpoint):
         return min(parse_id(self.parameter("offset")) or 1, MAX_PAGE)
 
     @property
-    def marks_read(self) -> bool:
-        return self.parameter("markallread").strip().lower() in ("1", "true")
+    def offset(self) -> str | None:
+        """The parameter ``offset`` as the response repeats it, or ``None`` if it is not a number above 0."""
+        offset = self.parameter("offset")
+        return offset if parse_id(offset) else None
 
-    def find_side(self, other: str) -> Conversation:
+    @property
+    def marks_read(self) -> bool:
+        """Whether ``markallread`` is the number 1."""
+        return bool(NUMBER_1.fullmatch(self.parameter("markallread").strip()))
+
+    def find_conversation(self, other: str) -> Conversation:
         """Return the reader's ``Conversation`` with the user of the parameter ``other``.
 
         If it exists, one query finds it. Otherwise this raises the exceptions of ``find_users()``, or returns an
@@ -134,10 +146,10 @@ class ReadEndpoint(Endpoint):
         """
         reader_id, other_id = parse_id(self.parameter(self.user_parameter)), parse_id(self.parameter(other))
         if reader_id and other_id and default_manager_is_unfiltered() and self.may_read_for(reader_id):
-            side = Conversation.objects.between_ids(reader_id, other_id)
-            if side:
-                check_reader(side.user)
-                return side
+            conversation = Conversation.objects.between_ids(reader_id, other_id)
+            if conversation:
+                check_reader(conversation.user)
+                return conversation
         return Conversation.objects.between(*self.find_users(other))
 
     def shown(self, request: Request, *users: AbstractBaseUser) -> dict[int, Any]:
@@ -160,39 +172,40 @@ class MessageList(ReadEndpoint):
     avatar_sizes = ("smaller",)
 
     def post(self, request: Request) -> Response:
-        side = self.find_side("to")
-        reader, other = side.user, side.other_user
+        conversation = self.find_conversation("to")
+        reader, other = conversation.user, conversation.other_user
         users = self.shown(request, reader, other)
-        page = side.page(self.page_number, before=parse_id(self.parameter("before")))
+        page = conversation.page(self.page_number, before=parse_id(self.parameter("before")))
         payload = {
             "list": [self.listed(request, message, reader.pk, users) for message in reversed(page)] or False,
             "withuser": self.withuser_object(request, other),
-            "count": side.message_count,
-            "offset": self.parameter("offset") or False,
+            "count": conversation.message_count,
+            "offset": self.offset or False,
         }
         if self.marks_read:
-            side.mark_read()
+            conversation.mark_read()
         return success(request, payload)
 
     get = post
 
 
 class MessageNew(ReadEndpoint):
-    """The endpoint ``message/new``, which returns a page of the unread messages from one user, newest first."""
+    """The endpoint ``message/new``, which returns the unread messages from one user, newest first, without pages."""
 
     user_parameter = "to"
 
     def post(self, request: Request) -> Response:
-        side = self.find_side("from")
-        reader, other = side.user, side.other_user
+        conversation = self.find_conversation("from")
+        reader, other = conversation.user, conversation.other_user
         users = self.shown(request, reader, other)
-        page = side.unread_page(self.page_number)
+        messages = conversation.unread_messages()
+        to_object = new_object_v1 if self.version == 1 else new_object
         payload = {
-            "list": [new_object(request, message, reader.pk, users) for message in page] or False,
+            "list": [to_object(request, message, reader.pk, users) for message in messages] or False,
             "withuser": self.withuser_object(request, other),
         }
-        if self.marks_read:
-            side.mark_read()
+        if self.marks_read and messages:
+            conversation.mark_read(messages[0])
         return success(request, payload)
 
     get = post
@@ -203,20 +216,28 @@ class MessageRecent(ReadEndpoint):
 
     def post(self, request: Request) -> Response:
         reader, page = self.find_page()
+        to_object = new_object_v1 if self.version == 1 else listed_object
         if self.version == 1:
-            users = self.shown(request, reader, *(side.other_user for side in page))
+            users = self.shown(request, reader, *(conversation.other_user for conversation in page))
         else:
-            users = {user_id: user_id for side in page for user_id in (side.user_id, side.other_user_id)}
+            users = {
+                user_id: user_id
+                for conversation in page
+                for user_id in (conversation.user_id, conversation.other_user_id)
+            }
         payload = {
             "list": [
-                self.listed(request, message, reader.pk, users) | {"answered": int(message.recipient_id == reader.pk)}
-                for message in (side.newest_message for side in page)
-                if message
+                to_object(request, conversation.newest_message, reader.pk, users)
+                | {"answered": int(conversation.is_answered)}
+                for conversation in page
+                if conversation.newest_message
             ]
             or False,
-            "offset": self.parameter("offset") or 1,
+            "offset": self.offset or 1,
             "count": (page and page[0].total_count) or Conversation.objects.count_for_user(reader),
         }
+        if self.version == 1:
+            payload["count"] = payload["count"] or False
         return success(request, payload)
 
     get = post
@@ -262,6 +283,23 @@ class MessageDelete(Endpoint):
         if not (messages.filter(sender=user.pk).delete_for_both() if whose == "all" else messages.delete_for(user)):
             raise MessageNotFound
         return success(request, True)
+
+    get = post
+
+
+class UnknownEndpoint(EnvelopeView):
+    """The view of the paths in the API's namespace that are no endpoints. It does not look at the API key."""
+
+    schema = None
+    http_method_names = ["get", "post", "options"]
+    error: type[MessagingError] = InvalidMethod
+
+    @property
+    def is_rest(self) -> bool:
+        return conf.HTTP_STATUS == "rest"
+
+    def post(self, request: Request, **kwargs: str) -> Response:
+        raise self.error
 
     get = post
 

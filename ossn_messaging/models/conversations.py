@@ -9,7 +9,7 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connections, models, router, transaction
-from django.db.models import Count, OuterRef, Subquery, Sum
+from django.db.models import Count, Exists, OuterRef, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
@@ -20,6 +20,9 @@ from ossn_messaging.signals import message_read
 if TYPE_CHECKING:
     from ossn_messaging.models.messages import Message
     from ossn_messaging.models.querysets import MessageQuerySet
+
+MAX_UNREAD_MESSAGES = 1000
+"""The maximum number of messages that ``Conversation.unread_messages()`` returns."""
 
 # MariaDB runs the assignments in this order, and each one sees the new values of those before it.
 RECORD_MESSAGE = """
@@ -106,17 +109,34 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
                 (conversation.newest_message,) = conversation.annotate_read([message])
             else:  # it was deleted after the first query
                 conversation.newest_message = next(iter(conversation.page(size=1)), None)
-        return [conversation for conversation in page if conversation.newest_message]
+        page = [conversation for conversation in page if conversation.newest_message]
+        self.using(using)._annotate_answered(page)
+        return page
+
+    def _annotate_answered(self, page: "list[Conversation]") -> None:
+        """Set ``is_answered``. Only messages that the user has deleted can be later than ``newest_message``."""
+        later = {
+            conversation.pk: conversation
+            for conversation in page
+            if conversation.newest_message and conversation.newest_message.sequence < conversation.sequence
+        }
+        if not later:
+            return
+        user, other = OuterRef("user"), OuterRef("other_user")
+        messages = stored_messages(self.db).filter(sequence__gt=OuterRef("last_sequence"), deleted_at=None)
+        sent = messages.filter(sender=user, recipient=other, deleted_by_sender=Value(True))
+        received = messages.filter(recipient=user, sender=other, deleted_by_recipient=Value(True))
+        for pk, has_sent, has_received in self.filter(pk__in=later).values_list("pk", Exists(sent), Exists(received)):
+            newest = later[pk].newest_message
+            later[pk].is_answered = has_received if newest and newest.sender_id == later[pk].user_id else has_sent
 
     def unread(self, user: AbstractBaseUser) -> Unread:
         """Return how many messages the user has not read, and in how many conversations."""
         return Unread(*next(iter(self._current()._unread(user.pk)), (0, 0)))
 
-    def mark_read(self, conversation: "Conversation") -> int:
-        """Mark messages as read as ``Conversation.mark_read()`` describes, and return their number.
-
-        Messages that arrived after ``conversation`` was loaded stay unread.
-        """
+    def mark_read(self, conversation: "Conversation", last: "Message | None" = None) -> int:
+        """Mark messages as read as ``Conversation.mark_read()`` describes, and return their number."""
+        last_sequence = last.sequence if last else conversation.sequence
         if not conversation.unread_count:
             return 0
         using = router.db_for_write(self.model, instance=conversation)
@@ -125,8 +145,8 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
             locked = self.using(using).select_for_update().filter(pk=conversation.pk).first()
             if locked is None:  # one of the two users was deleted meanwhile
                 return 0
-            unread = received.filter(sequence__gt=locked.last_read_sequence, sequence__lte=conversation.sequence)
-            locked.last_read_sequence = max(locked.last_read_sequence, conversation.sequence)
+            unread = received.filter(sequence__gt=locked.last_read_sequence, sequence__lte=last_sequence)
+            locked.last_read_sequence = max(locked.last_read_sequence, last_sequence)
             before = locked.unread_count
             locked.unread_count = received.filter(sequence__gt=locked.last_read_sequence).count()
             locked.save(using=using, update_fields=["last_read_sequence", "unread_count"])
@@ -285,6 +305,8 @@ class Conversation(models.Model):
     newest_message_id: int | None = None
     total_count: int | None = None
     """The total number of the user's conversations; only on the first page of ``recent()``, ``None`` elsewhere."""
+    is_answered = False
+    """Whether the recipient of ``newest_message`` has replied to it with messages that the user has deleted."""
     newest_message: "Message | None" = None
     """The newest message that the user has not deleted; only on conversations of ``Conversation.objects.recent()``."""
 
@@ -323,24 +345,24 @@ class Conversation(models.Model):
             skip, below = 0, below - skip
         return self.annotate_read(messages.in_conversation(self, below=below, skip=skip, size=size))
 
-    def unread_page(self, number: int = 1, *, size: int | None = None) -> "list[Message]":
-        """Return a page of the messages that the user has received and not read, newest first.
+    def unread_messages(self) -> "list[Message]":
+        """Return the messages that the user has received and not read, newest first.
 
-        ``number`` counts pages from 1. ``size`` is ``PAGE_SIZE`` by default.
+        If there are more than ``MAX_UNREAD_MESSAGES``, return the oldest of them: after ``mark_read(messages[0])``, the
+        next call returns the rest.
         """
-        size = size or conf.PAGE_SIZE
-        skip = (max(number, 1) - 1) * size
-        if skip >= self.unread_count:
+        if not self.unread_count:
             return []
-        return self.annotate_read(stored_messages(self._state.db).unread_in_conversation(self, skip=skip, size=size))
+        oldest = stored_messages(self._state.db).unread_in_conversation(self)[:MAX_UNREAD_MESSAGES]
+        return self.annotate_read(reversed(oldest))
 
-    def mark_read(self) -> int:
+    def mark_read(self, last: "Message | None" = None) -> int:
         """Mark the messages that the user has received as read, and return the number of messages that it marked.
 
-        Messages that arrived after this object was loaded stay unread. If any message was marked, the signal
-        ``message_read`` is sent after the commit.
+        ``last`` is the newest message to mark. By default, messages that arrived after this object was loaded stay
+        unread. If any message was marked, the signal ``message_read`` is sent after the commit.
         """
-        marked: int = type(self).objects.mark_read(self)
+        marked: int = type(self).objects.mark_read(self, last)
         return marked
 
     def annotate_read(self, messages: "Iterable[Message]") -> "list[Message]":

@@ -69,15 +69,11 @@ class MessageQuerySet(DeletingQuerySet):
         """Return the messages with these ids, with their attachments."""
         return self.select_related("attachment").filter(pk__in=ids)
 
-    def unread_in_conversation(
-        self, conversation: "Conversation", *, skip: int, size: int
-    ) -> "models.QuerySet[Message]":
-        """Return the newest messages that the user has received and not read."""
+    def unread_in_conversation(self, conversation: "Conversation") -> "models.QuerySet[Message]":
+        """Return the messages that the user has received and not read, oldest first, with their attachments."""
         received = self.received(conversation.user_id, conversation.other_user_id)
-        unread = received.filter(sequence__gt=conversation.last_read_sequence).order_by("-sequence")
-        if skip:
-            unread = unread.filter(sequence__lt=_sequence_after(unread.values("sequence"), skip))
-        return unread.select_related("attachment")[:size]
+        unread = received.filter(sequence__gt=conversation.last_read_sequence).order_by("sequence")
+        return unread.select_related("attachment")
 
     def sequence_of(self, message_id: int, conversation: "Conversation") -> int:
         """Return the sequence number of a message in a conversation.
