@@ -19,8 +19,9 @@ from django.utils import translation
 from django.utils.translation import gettext_lazy
 from pytest_django import Settings
 
+from ossn_messaging.api.avatars import avatar_url
 from ossn_messaging.api.serializers import sent_object
-from ossn_messaging.api.signing import avatar_url, site_root
+from ossn_messaging.api.signing import site_root
 from ossn_messaging.models import APIKey, Message
 from tests.conftest import API, SEND, everywhere, fetch, upload
 from tests.files import SAMPLES

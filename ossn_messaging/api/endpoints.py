@@ -7,6 +7,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.datastructures import MultiValueDict
+from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions as drf
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission, IsAuthenticated
@@ -20,9 +21,9 @@ from ossn_messaging.api.envelope import EnvelopeRenderer, NoNegotiation, failure
 from ossn_messaging.api.parsers import FormParser, JSONParser, MultiPartParser, query_of, take_chunked
 from ossn_messaging.authentication import APIKeyAuthentication
 from ossn_messaging.conf import conf
-from ossn_messaging.exceptions import MessagingDisabled
+from ossn_messaging.exceptions import InvalidParameter, MalformedRequest, MessagingDisabled
 from ossn_messaging.models import APIKey
-from ossn_messaging.models.users import get_reader
+from ossn_messaging.models.users import get_reader, parse_id
 from ossn_messaging.throttling import KeyThrottle, RateThrottle, SenderThrottle
 
 CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
@@ -112,7 +113,7 @@ class Endpoint(EnvelopeView):
 
     params: MultiValueDict[str, Any]
     """The parameters of the query, followed by those of the body: texts and files."""
-    unreadable: drf.ParseError | None = None
+    unreadable: MalformedRequest | None = None
     body: IO[bytes] | None = None
     """The file with the body, if the body was sent in chunks. ``dispatch()`` closes it."""
 
@@ -142,16 +143,16 @@ class Endpoint(EnvelopeView):
             body = cast("MultiValueDict[str, Any]", request.data)
             self.params = MultiValueDict(query_of(request._request).lists())
             self.params.update(body)
-        except drf.ParseError as error:
+        except MalformedRequest as error:
             self.unreadable = error
         super().perform_authentication(request)
 
     def check_permissions(self, request: Request) -> None:
         """Raise ``NotAuthenticated`` if the API key is missing, and ``MessagingDisabled`` if messaging is off.
 
-        If the body is unreadable, the key may be in it, so ``ParseError`` is raised in place of ``NotAuthenticated``.
-        Otherwise ``check_throttles()`` refuses an unreadable body, after these checks and the limits
-        (docs/reference/api.md, "Codes").
+        If the body is unreadable, the key may be in it, so ``MalformedRequest`` is raised in place of
+        ``NotAuthenticated``. Otherwise ``check_throttles()`` refuses an unreadable body, after these checks and the
+        limits (docs/reference/api.md, "Codes").
         """
         if self.unreadable and request.auth is None:
             raise self.unreadable
@@ -160,7 +161,7 @@ class Endpoint(EnvelopeView):
             raise MessagingDisabled
 
     def check_throttles(self, request: Request) -> None:
-        """Raise ``Throttled`` if a limit is reached, and then ``ParseError`` if the body could not be read.
+        """Raise ``Throttled`` if a limit is reached, and then ``MalformedRequest`` if the body could not be read.
 
         The limits are checked in their order. A request that one limit refuses is not counted by the next.
         """
@@ -172,6 +173,17 @@ class Endpoint(EnvelopeView):
     def parameter(self, name: str) -> str:
         """Return the last text of the parameter ``name``, or an empty text. The body counts before the query."""
         return next((value for value in reversed(self.params.getlist(name)) if isinstance(value, str)), "")
+
+    def id_parameter(self, name: str) -> int | None:
+        """Return the number in the parameter ``name``, or ``None`` if it is missing or blank.
+
+        Raises ``InvalidParameter`` if it is not a number above 0.
+        """
+        value = self.parameter(name)
+        number = parse_id(value)
+        if number is None and value.strip():
+            raise InvalidParameter(name, value, _("a whole number above 0"))
+        return number
 
     def find_users(self, *others: str) -> list[AbstractBaseUser]:
         """Return the user for whom the request is made, followed by the users of the parameters ``others``.

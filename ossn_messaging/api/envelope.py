@@ -80,7 +80,6 @@ EXCEPTION_MAP: tuple[tuple[type[Exception], type[exceptions.MessagingError]], ..
     (drf.AuthenticationFailed, exceptions.InvalidKey),
     (drf.MethodNotAllowed, exceptions.MethodNotAllowed),
     (drf.UnsupportedMediaType, exceptions.UnsupportedContentType),
-    (drf.ParseError, exceptions.MalformedRequest),
     (RequestDataTooBig, exceptions.RequestTooLarge),
     (SuspiciousOperation, exceptions.MalformedRequest),
     (Http404, exceptions.NotFound),

@@ -8,7 +8,9 @@ from typing import Any
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest
 
-from ossn_messaging.api.signing import attachment_url, avatar_url
+from ossn_messaging.api.avatars import avatar_url
+from ossn_messaging.api.display import display_names
+from ossn_messaging.api.signing import attachment_url
 from ossn_messaging.conf import conf
 from ossn_messaging.models import Attachment, Message
 
@@ -17,11 +19,10 @@ LINE_BREAK = re.compile(r"\r\n|\n\r|\n|\r")
 
 def user_object(request: HttpRequest, user: AbstractBaseUser, *sizes: str) -> dict[str, Any]:
     """Return the protocol's object for a user, with URLs of the small avatar and of the avatars in ``sizes``."""
-    username = str(user.get_username())
-    get_full_name = getattr(user, "get_full_name", None)
+    username, full_name = display_names(user)
     return {
         "guid": user.pk,
-        "fullname": str((get_full_name and get_full_name()) or username),
+        "fullname": full_name,
         "username": username,
         "icon": {size: avatar_url(request, user, size) for size in ("small", *sizes)},
     }

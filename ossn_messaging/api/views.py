@@ -10,6 +10,7 @@ from django.db import Error as DatabaseAPIError
 from django.db import router
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, HttpResponseBase
+from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions as drf
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -34,10 +35,10 @@ from ossn_messaging.exceptions import (
     AttachmentRefused,
     BadIdempotencyKey,
     InvalidMethod,
+    InvalidParameter,
     MessageNotFound,
     MessagingError,
     ReadFailed,
-    UnknownDeletion,
 )
 from ossn_messaging.models import APIKey, Attachment, Conversation, Message
 from ossn_messaging.models.messages import clean_text
@@ -175,7 +176,7 @@ class MessageList(ReadEndpoint):
         conversation = self.find_conversation("to")
         reader, other = conversation.user, conversation.other_user
         users = self.shown(request, reader, other)
-        page = conversation.page(self.page_number, before=parse_id(self.parameter("before")))
+        page = conversation.page(self.page_number, before=self.id_parameter("before"))
         payload = {
             "list": [self.listed(request, message, reader.pk, users) for message in reversed(page)] or False,
             "withuser": self.withuser_object(request, other),
@@ -276,12 +277,13 @@ class MessageDelete(Endpoint):
 
     def post(self, request: Request) -> Response:
         (user,) = self.find_users()
-        messages = Message.objects.filter(pk=parse_id(self.parameter("id")) or 0)
+        message_id = self.id_parameter("id") or 0
+        messages = Message.objects.filter(pk=message_id)
         whose = self.parameter("for").strip() or "all"
         if whose not in ("all", "me"):
-            raise UnknownDeletion
+            raise InvalidParameter("for", whose, _("`all` or `me`"))
         if not (messages.filter(sender=user.pk).delete_for_both() if whose == "all" else messages.delete_for(user)):
-            raise MessageNotFound
+            raise MessageNotFound(str(message_id or ""))
         return success(request, True)
 
     get = post
@@ -371,7 +373,7 @@ class Avatar(EnvelopeView):
     http_method_names = ["get", "head", "options"]
 
     def get(self, request: Request, username: str, size: str, digest: str) -> HttpResponse:
-        if size not in avatars.SIZES or digest != signing.avatar_hash(username, size):
+        if size not in avatars.SIZES or digest != avatars.avatar_hash(username, size):
             raise Http404
         response = HttpResponse(avatars.default_avatar(digest, size), content_type="image/jpeg")
         response["Cache-Control"] = "public, max-age=86400"
