@@ -108,7 +108,7 @@ def test_deleting_costs_the_same_however_much_there_is(api: API, fill: Fill, who
 
 PLANS: dict[str, tuple[Callable[[Conversation], object], set[str]]] = {
     "a page": (lambda side: side.page(2), {"ossn_message_sent", "ossn_message_received"}),
-    "unread messages": (lambda side: side.unread_page(), {"ossn_message_received"}),
+    "unread messages": (lambda side: side.unread_messages(), {"ossn_message_received"}),
     "recent conversations": (
         lambda side: Conversation.objects.recent(side.user),
         {"ossn_conversation_recent", "ossn_message_sent", "ossn_message_received"},

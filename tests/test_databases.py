@@ -146,7 +146,7 @@ def test_what_is_changed_is_changed_where_it_is(sender: User, recipient: User, t
     for _ in range(3):
         Message.objects.db_manager(THERE).send(sender=sender, recipient=recipient, text="Test")
     side = conversations.between(recipient, sender)
-    assert len(side.unread_page()) == 3
+    assert len(side.unread_messages()) == 3
     assert side.mark_read() == 3
     assert messages.all().delete_for(sender) == 3
     assert messages.all().delete_for_both() == 3

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from ossn_messaging.models import APIKey, Conversation, Message
+from ossn_messaging.models import APIKey, Conversation, Message, conversations
 from ossn_messaging.models.conversations import ConversationQuerySet
 from ossn_messaging.models.querysets import MessageQuerySet
 from tests.conftest import API, fetch, upload
@@ -25,6 +25,7 @@ LIST_1, NEW_1, RECENT_1 = (f"v1.0/message_{name}" for name in ("list", "new", "r
 
 ITEM = ["id", "message_from", "message_to", "message", "viewed", "time", "is_deleted_from", "is_deleted_to"]
 FILE = ["attachment_guid", "attachment_name", "type_of_attachment", "attachment_url"]
+ITEM_WITH_FILE_1 = [*ITEM[:6], "file:attachment", *ITEM[6:], *FILE[:2]]
 NEW_FILE = ["type_of_attachment", "attachment_name", "attachment_url"]
 USER = ["guid", "fullname", "username", "icon"]
 
@@ -114,12 +115,29 @@ def test_the_shape_of_what_is_new(api: API, sender: User, recipient: User, path:
     second, first = payload["list"]
     assert [item["id"] for item in (first, second)] == [plain["id"], with_file["id"]]
     for item in (first, second):
-        assert list(item) == ["data", *ITEM, *NEW_FILE]
         assert item["data"] == {}
         assert (item["message_from"] == plain["message_from"]) == (path == NEW_1)
-    assert [first[name] for name in NEW_FILE] == [False, None, None]
-    assert [second[name] for name in NEW_FILE[:2]] == ["file", "dummy.pdf"]
-    assert fetch(Client(), second["attachment_url"])[1] == PDF
+    if path == NEW_1:
+        assert list(first) == ["data", *ITEM]
+        assert list(second) == ["data", *ITEM_WITH_FILE_1]
+        assert second["file:attachment"] == with_file["file:attachment"]
+        assert (second["attachment_guid"], second["attachment_name"]) == (
+            with_file["attachment_guid"],
+            "file:dummy.pdf",
+        )
+    else:
+        assert list(first) == ["data", *ITEM, *NEW_FILE]
+        assert [first[name] for name in NEW_FILE] == [False, None, None]
+        assert list(second) == ["data", *ITEM, *FILE]
+        assert [second[name] for name in FILE[:3]] == [with_file["attachment_guid"], "dummy.pdf", "file"]
+        assert fetch(Client(), second["attachment_url"])[1] == PDF
+
+
+@pytest.mark.parametrize("path", [NEW_1, RECENT_1])
+def test_a_picture_in_version_1(api: API, sender: User, recipient: User, path: str) -> None:
+    api.ok(attachment=upload("photo.jpg"))
+    (item,) = api.told(path, **asked(path, recipient, sender))["list"]
+    assert item["attachment_name"] == "image:photo.jpg"
 
 
 @pytest.mark.parametrize("path", [RECENT, RECENT_1])
@@ -132,8 +150,8 @@ def test_the_shape_of_what_is_recent(api: API, sender: User, recipient: User, st
     data = ["data"] if path == RECENT_1 else []
     first, second = payload["list"]
     assert list(first) == [*data, *ITEM, "answered"]
-    assert list(second) == [*data, *ITEM, *FILE, "answered"]
-    assert (first["answered"], second["answered"]) == (0, 1)
+    assert list(second) == [*(["data", *ITEM_WITH_FILE_1] if path == RECENT_1 else [*ITEM, *FILE]), "answered"]
+    assert (first["answered"], second["answered"]) == (0, 0)
     assert first["id"] == plain["id"]
     if path == RECENT_1:
         assert (first["message_from"], first["message_to"]) == (plain["message_from"], plain["message_to"])
@@ -146,7 +164,8 @@ def test_the_shape_of_what_is_recent(api: API, sender: User, recipient: User, st
 def test_nothing_is_false(api: API, sender: User, recipient: User, path: str) -> None:
     payload = api.told(path, **asked(path, sender, recipient))
     assert payload["list"] is False
-    assert payload.get("count", 0) == 0
+    if "count" in payload:
+        assert payload["count"] is (False if path == RECENT_1 else 0)
 
 
 def test_both_methods_and_all_bodies(api: API, sender: User, recipient: User) -> None:
@@ -188,9 +207,16 @@ def test_a_bad_offset_is_the_first_page(api: API, send: Any, sender: User, recip
     numbers = [send(sender, recipient) for _ in range(11)]
     payload = listed(api, sender, recipient, offset=offset)
     assert [item["id"] for item in payload["list"]] == numbers[1:]
-    assert payload["offset"] == (offset or False)
-    assert [item["id"] for item in api.told(RECENT, guid=sender.pk, offset=offset)["list"]] == numbers[-1:]
-    assert len(listed(api, recipient, sender, NEW, offset=offset)["list"]) == 10
+    assert payload["offset"] is False
+    payload = api.told(RECENT, guid=sender.pk, offset=offset)
+    assert ([item["id"] for item in payload["list"]], payload["offset"]) == (numbers[-1:], 1)
+
+
+@pytest.mark.parametrize("path", [NEW, NEW_1])
+@pytest.mark.parametrize("offset", ["1", "2", "99", "abc"])
+def test_new_has_no_pages(api: API, send: Any, sender: User, recipient: User, path: str, offset: str) -> None:
+    numbers = [send(sender, recipient) for _ in range(27)]
+    assert [item["id"] for item in listed(api, recipient, sender, path, offset=offset)["list"]] == numbers[::-1]
 
 
 @pytest.mark.parametrize("deleted", [False, True])
@@ -200,7 +226,6 @@ def test_a_page_that_there_is_not(api: API, send: Any, sender: User, recipient: 
         api.told("v2.0/message/delete", id=numbers[0], guid=sender.pk, for_="me")
     for offset in ("2", "999999999999", str(2**63 - 1)):
         assert listed(api, sender, recipient, offset=offset)["list"] is False
-        assert listed(api, recipient, sender, NEW, offset=offset)["list"] is False
         assert api.told(RECENT, guid=sender.pk, offset=offset)["list"] is False
 
 
@@ -227,8 +252,7 @@ def test_the_size_of_a_page(
         send(other, sender)
     assert len(listed(api, sender, recipient)["list"]) == 2
     assert len(listed(api, sender, recipient, offset=2)["list"]) == 1
-    assert len(listed(api, sender, recipient, NEW)["list"]) == 2
-    assert len(listed(api, sender, recipient, NEW, offset=2)["list"]) == 1
+    assert len(listed(api, sender, recipient, NEW)["list"]) == 3
     assert [len(api.told(RECENT, guid=sender.pk, offset=page)["list"]) for page in (1, 2)] == [2, 1]
 
 
@@ -247,8 +271,16 @@ def test_pages_before_a_message(api: API, send: Any, sender: User, recipient: Us
     assert before(later) == numbers[15:]
     assert before(elsewhere) == numbers[15:], "a message of another conversation is a point in time as well"
     assert before(2**63 - 1) == [*numbers[16:], later]
-    for bad in ("abc", "-1", "0", "", "9" * 30):
-        assert before(bad) == [*numbers[16:], later]
+    assert before("") == before(" ") == [*numbers[16:], later]
+
+
+@pytest.mark.parametrize("before", ["abc", "-1", "0", "1.5", "9" * 30, "x" * 5000])
+def test_a_bad_before(api: API, sender: User, recipient: User, before: str) -> None:
+    """A client that took the first page for an older one would never come to the end."""
+    answer = api.ask(LIST, guid=sender.pk, to=recipient.pk, before=before)
+    shown = before if len(before) <= 50 else f"{before[:49]}…"
+    expected = f"Message list failed: `before` must be a whole number above 0, and not `{shown}`"
+    assert (answer["code"], answer["message"]) == ("200", expected)
 
 
 def test_the_message_before_which_a_page_is_may_be_gone(api: API, send: Any, sender: User, recipient: User) -> None:
@@ -279,16 +311,18 @@ def test_viewed_is_what_the_recipient_has_marked(api: API, send: Any, sender: Us
 
     none = {"1": "0", "2": "0", "3": "0"}
     assert viewed(sender, recipient) == viewed(recipient, sender) == none
-    assert viewed(recipient, sender, markallread="0") == viewed(recipient, sender, markallread="no") == none
+    for other in ("0", "no", "true", "True", "2", "10", "0.1", "1.5", "1e0", "\N{ARABIC-INDIC DIGIT ONE}"):
+        assert viewed(recipient, sender, markallread=other) == none
+    assert viewed(recipient, sender) == none
     assert viewed(recipient, sender, markallread="1") == none, "the answer shows the state before"
     marked = {"1": "1", "2": "1", "3": "0"}
     assert viewed(sender, recipient) == viewed(recipient, sender) == marked
     send(sender, recipient, "4")
     assert viewed(sender, recipient) == {**marked, "4": "0"}
-    assert viewed(sender, recipient, markallread="true") == {**marked, "4": "0"}
+    assert viewed(sender, recipient, markallread="1.0") == {**marked, "4": "0"}
     assert viewed(sender, recipient) == {**marked, "3": "1", "4": "0"}
     assert {item["viewed"] for item in api.told(RECENT, guid=sender.pk)["list"]} == {"0"}
-    viewed(recipient, sender, markallread=" 1")
+    viewed(recipient, sender, markallread=" 01 ")
     assert {item["viewed"] for item in api.told(RECENT, guid=sender.pk)["list"]} == {"1"}
 
 
@@ -332,28 +366,52 @@ def test_what_is_marked_is_new_no_more(
     assert api.told(UNREAD, guid=recipient.pk) == {"count": 1, "conversations": 1}
 
 
+@pytest.mark.parametrize("path", [LIST, NEW])
 def test_what_comes_while_it_is_marked_stays_new(
-    api: API, send: Any, sender: User, recipient: User, monkeypatch: pytest.MonkeyPatch
+    api: API, send: Any, sender: User, recipient: User, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     """It was not in the answer, so nobody has seen it."""
     send(sender, recipient, "shown")
     real = ConversationQuerySet.mark_read
 
-    def mark_read(self: ConversationQuerySet, side: Conversation) -> int:
+    def mark_read(self: ConversationQuerySet, side: Conversation, last: Message | None = None) -> int:
         send(sender, recipient, "came meanwhile")
-        return real(self, side)
+        return real(self, side, last)
 
     monkeypatch.setattr(ConversationQuerySet, "mark_read", mark_read)
-    assert texts(listed(api, recipient, sender, markallread=1)) == ["shown"]
+    assert texts(listed(api, recipient, sender, path, markallread=1)) == ["shown"]
     monkeypatch.undo()
     assert texts(listed(api, recipient, sender, NEW)) == ["came meanwhile"]
     assert api.told(UNREAD, guid=recipient.pk) == {"count": 1, "conversations": 1}
 
 
-def test_new_is_newest_first(api: API, send: Any, sender: User, recipient: User) -> None:
+@pytest.mark.parametrize("path", [NEW, NEW_1])
+def test_more_new_messages_than_one_answer_has(
+    api: API, send: Any, sender: User, recipient: User, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest come first, and what is marked is what was answered."""
+    monkeypatch.setattr(conversations, "MAX_UNREAD_MESSAGES", 5)
     numbers = [send(sender, recipient) for _ in range(12)]
-    for page, expected in ((1, numbers[:1:-1]), (2, [numbers[1], numbers[0]])):
-        assert [item["id"] for item in listed(api, recipient, sender, NEW, offset=page)["list"]] == expected
+    send(recipient, sender)
+    for expected in (numbers[4::-1], numbers[9:4:-1], numbers[:9:-1]):
+        assert [item["id"] for item in listed(api, recipient, sender, path)["list"]] == expected
+        marking = listed(api, recipient, sender, path, markallread=1)
+        assert [item["id"] for item in marking["list"]] == expected
+        assert {item["viewed"] for item in marking["list"]} == {"0"}, "the answer shows the state before"
+    assert listed(api, recipient, sender, path, markallread=1)["list"] is False
+    assert api.told(UNREAD, guid=recipient.pk) == {"count": 0, "conversations": 0}
+
+
+def test_what_is_new_and_deleted_is_not_counted_as_answered(
+    api: API, send: Any, sender: User, recipient: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversations, "MAX_UNREAD_MESSAGES", 3)
+    numbers = [send(sender, recipient) for _ in range(6)]
+    for number in numbers[1:3]:
+        api.told("v2.0/message/delete", id=number, guid=recipient.pk, for_="me")
+    left = [numbers[0], *numbers[3:]]
+    assert [item["id"] for item in listed(api, recipient, sender, NEW, markallread=1)["list"]] == left[2::-1]
+    assert [item["id"] for item in listed(api, recipient, sender, NEW, markallread=1)["list"]] == left[3:]
 
 
 # What is recent
@@ -370,12 +428,36 @@ def test_recent_is_one_message_of_each_conversation(
     def recent(user: User) -> list[tuple[str, int]]:
         return [(item["message"], item["answered"]) for item in api.told(RECENT, guid=user.pk)["list"]]
 
-    assert recent(sender) == [("3", 1), ("1", 1)]
-    assert recent(recipient) == [("4", 1), ("3", 0)]
+    assert recent(sender) == [("3", 0), ("1", 0)]
+    assert recent(recipient) == [("4", 0), ("3", 0)]
     assert recent(stranger) == [("4", 0), ("1", 0)]
     send(sender, stranger, "5")
-    assert recent(sender) == [("5", 0), ("3", 1)]
+    assert recent(sender) == [("5", 0), ("3", 0)]
     assert api.told(RECENT, guid=sender.pk)["count"] == 2
+
+
+@pytest.mark.parametrize("path", [RECENT, RECENT_1])
+@pytest.mark.parametrize("role", ["sender", "recipient"])
+@pytest.mark.parametrize(
+    ("later", "answered"), [(["reply"], 1), (["reply", "again"], 1), (["again"], 0), (["withdrawn reply"], 0), ([], 0)]
+)
+def test_answered_by_messages_that_the_viewer_has_deleted(
+    api: API, send: Any, stranger: User, path: str, role: str, later: list[str], answered: int
+) -> None:
+    sender, recipient = api.sender, api.recipient
+    viewer: User = getattr(api, role)
+    send(stranger, viewer), send(viewer, stranger)
+    shown = send(sender, recipient)
+    numbers = [send(*((sender, recipient) if text == "again" else (recipient, sender)), text) for text in later]
+    if "withdrawn reply" in later:
+        assert api.ask("v2.0/message/delete", id=numbers[0], guid=recipient.pk)["code"] == "100"
+    found = {item["id"]: item["answered"] for item in api.told(path, guid=viewer.pk)["list"]}
+    assert found[[shown, *numbers][-1]] == 0, "nothing is later than the newest message"
+    for number in numbers:
+        api.told("v2.0/message/delete", id=number, guid=viewer.pk, for_="me")
+    found = {item["id"]: item["answered"] for item in api.told(path, guid=viewer.pk)["list"]}
+    assert found.pop(shown) == answered
+    assert set(found.values()) == {0}, "of the other conversation"
 
 
 def test_pages_of_what_is_recent(api: API, send: Any, sender: User) -> None:
@@ -438,10 +520,10 @@ def test_the_order_is_not_that_of_the_user_model(
 
 def test_an_offset_that_is_not_unicode(api: API, send: Any, sender: User, recipient: User) -> None:
     send(sender, recipient)
-    for path in (LIST, RECENT):
+    for path, absent in ((LIST, False), (RECENT, 1)):
         given = {"api_key_token": api.key, "guid": sender.pk, "to": recipient.pk, "offset": "\ud800"}
         answer = api.read(api.client.post(f"/api/{path}", json.dumps(given), "application/json"))
-        assert (answer["code"], answer["payload"]["offset"]) == ("100", "?")
+        assert (answer["code"], answer["payload"]["offset"]) == ("100", absent)
 
 
 # Who may read

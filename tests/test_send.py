@@ -257,7 +257,7 @@ def test_an_ended_key_is_as_if_unknown(api: API) -> None:
         ("one\rtwo", "one\rtwo", "one<br />\rtwo"),
         ("one\r\n\r\ntwo", "one\r\n\r\ntwo", "one<br />\r\n<br />\r\ntwo"),
         ("a\0b", "ab", "ab"),
-        ("<b>&amp;'\"", "<b>&amp;'\"", "&lt;b&gt;&amp;amp;&#x27;&quot;"),
+        ("<b>&amp;'\"", "<b>&amp;'\"", "&lt;b&gt;&amp;amp;&#039;&quot;"),
         (
             "👨\u200d👩\u200d👧 \u202e e\u0301 你好",
             "👨\u200d👩\u200d👧 \u202e e\u0301 你好",
