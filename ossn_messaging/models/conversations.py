@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from ossn_messaging.conf import conf
-from ossn_messaging.models.cached_query import Compiled
+from ossn_messaging.models.cached_query import cached_query, cached_rows
 from ossn_messaging.signals import message_viewed
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
     def count_of(self, user: AbstractBaseUser) -> int:
         """Return the number of conversations that ``of()`` finds."""
-        return sum(self._current()._count_of(user.pk))
+        return sum(count for (count,) in self._current()._count_of(user.pk))
 
     def between(self, user: AbstractBaseUser, other: AbstractBaseUser) -> "Conversation":
         """Return the conversation of ``user`` with ``other``. If there is none, return an unsaved one."""
@@ -90,7 +90,8 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
             skipped = sides.values_list("pk", flat=True)[skip : skip + size]
             page = list(sides.filter(pk__in=list(skipped)).select_related("user", "other")._with_newest())
         else:
-            page = self._current()._recent(user_id, size=size, with_others=with_others)
+            find_page = self._current()._recent_with_others if with_others else self._current()._recent
+            page = find_page(user_id, size=size)
         ids = [side.newest_id for side in page if side.newest_id]
         messages = stored_messages(using).with_ids(*ids) if ids else []
         found = {message.pk: message for message in messages}
@@ -129,26 +130,28 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         side.read_up_to, side.unread = held.read_up_to, held.unread
         return before - held.unread
 
-    @Compiled
+    @cached_query(related=("user", "other"), annotations=("seen_up_to",))
     def _side(self, user_id: int, other_id: int) -> Self:
-        return self._with_seen().select_related("user", "other").filter(user_id=user_id, other_id=other_id)
+        return self._with_seen().filter(user_id=user_id, other_id=other_id)
 
-    @Compiled
+    @cached_rows
     def _unread(self, user_id: int) -> "models.QuerySet[Conversation, tuple[int, int]]":
         sides = self.filter(user_id=user_id, unread__gt=0)
         return sides.values("user_id").annotate(Sum("unread"), Count("pk")).values_list("unread__sum", "pk__count")
 
-    @Compiled
-    def _recent(self, user_id: int, *, size: int, with_others: bool) -> "models.QuerySet[Conversation]":
+    def _build_recent(self, user_id: int, *, size: int) -> "models.QuerySet[Conversation]":
         sides = self._of(user_id)._with_newest()
         counted = sides.order_by().values("user_id").annotate(Count("pk")).values("pk__count")
-        sides = sides.annotate(of_all=Subquery(counted))  # type: ignore[no-redef]
-        return sides.select_related("user", *(["other"] if with_others else []))[:size]
+        return sides.annotate(of_all=Subquery(counted))[:size]  # type: ignore[no-redef]
 
-    @Compiled
-    def _count_of(self, user_id: int) -> "models.QuerySet[Conversation, int]":
+    _recent_annotations = ("seen_up_to", "newest_id", "of_all")
+    _recent = cached_query(related=("user",), annotations=_recent_annotations)(_build_recent)
+    _recent_with_others = cached_query(related=("user", "other"), annotations=_recent_annotations)(_build_recent)
+
+    @cached_rows
+    def _count_of(self, user_id: int) -> "models.QuerySet[Conversation, tuple[int]]":
         sides = self._of(user_id).order_by().values("user_id")
-        return sides.annotate(Count("pk")).values_list("pk__count", flat=True)
+        return sides.annotate(Count("pk")).values_list("pk__count")
 
     def _of(self, user_id: int) -> Self:
         return self.filter(user_id=user_id, active_at__isnull=False).order_by("-active_at", "-other_id")
