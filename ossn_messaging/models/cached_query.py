@@ -23,19 +23,24 @@ def cached_query(
     """Decorate a queryset method that returns another queryset, so that its SQL is built once.
 
     The decorated method returns a list of objects, with the ``related`` objects and the ``annotations`` of these names.
-    Other annotations are not loaded. Its arguments are those of ``cached_rows()``.
+    Positional arguments are parameters of the SQL: integers or strings. Keyword arguments can change the SQL itself, so
+    it is built once for each combination of their values.
+
+    If the queryset is already filtered, its SQL is built at each call, because the filter may differ.
     """
 
     def decorate(build: "Callable[..., models.QuerySet[Object]]") -> "Callable[..., list[Object]]":
-        @cached_rows
-        def find_rows(queryset: "models.QuerySet[Object]", *values: Any, **variant: Hashable) -> Any:
+        def build_rows(queryset: "models.QuerySet[Object]", *values: Any, **variant: Hashable) -> Any:
             columns = get_layout(queryset.model, related, annotations).columns
-            return build(queryset.prefetch_related(None), *values, **variant).values_list(*columns)
+            return build(queryset, *values, **variant).values_list(*columns)
 
         @wraps(build)
         def find(queryset: "models.QuerySet[Object]", *values: Any, **variant: Hashable) -> list[Object]:
+            if is_filtered(queryset):
+                with_related = queryset.select_related(*related) if related else queryset
+                return list(build(with_related, *values, **variant))
             layout, using = get_layout(queryset.model, related, annotations), queryset.db
-            return [layout.load(using, row) for row in find_rows(queryset, *values, **variant)]
+            return [layout.load(using, row) for row in fetch_rows(build_rows, queryset, values, variant)]
 
         return find
 
@@ -43,20 +48,16 @@ def cached_query(
 
 
 def cached_rows(build: "Callable[..., models.QuerySet[Any, Row]]") -> "Callable[..., list[Row]]":
-    """Decorate a queryset method that returns a ``values_list()``, so that its SQL is built once.
+    """Decorate a queryset method that returns a ``values_list()`` as ``cached_query()`` does.
 
-    The decorated method returns a list of rows. Positional arguments are parameters of the SQL: integers or strings.
-    Keyword arguments can change the SQL itself, so it is built once for each combination of their values. If the
-    queryset is already filtered, its SQL is built at each call, because the filter may differ.
+    The decorated method returns a list of rows.
     """
 
     @wraps(build)
-    def find_rows(queryset: "models.QuerySet[models.Model]", *values: Any, **variant: Hashable) -> list[Any]:
+    def find_rows(queryset: "models.QuerySet[models.Model]", *values: Any, **variant: Hashable) -> list[Row]:
         if is_filtered(queryset):
             return list(build(queryset, *values, **variant))
-        using = queryset.db
-        prepared = prepare_query(build, type(queryset), queryset.model, using, len(values), **variant)
-        return prepared.execute(using, values)
+        return fetch_rows(build, queryset, values, variant)
 
     return find_rows
 
@@ -64,6 +65,18 @@ def cached_rows(build: "Callable[..., models.QuerySet[Any, Row]]") -> "Callable[
 def is_filtered(queryset: "models.QuerySet[Any]") -> bool:
     """Return whether a queryset may lack some of the objects of its model."""
     return bool(queryset.query.where)
+
+
+def fetch_rows(
+    build: "Callable[..., models.QuerySet[Any, Any]]",
+    queryset: "models.QuerySet[models.Model, Any]",
+    values: Sequence[Any],
+    variant: Mapping[str, Hashable],
+) -> list[Any]:
+    """Return the rows of the queryset that ``build`` returns for ``values``."""
+    using = queryset.db
+    prepared = prepare_query(build, type(queryset), queryset.model, using, len(values), **variant)
+    return prepared.execute(using, values)
 
 
 class Parameter(Expression):
