@@ -86,6 +86,7 @@ STORAGES = {
 }
 
 USE_TZ = True
+TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 
 DEFAULT_EXCEPTION_REPORTER = "ossn_messaging.redaction.RedactingExceptionReporter"

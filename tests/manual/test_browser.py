@@ -216,6 +216,33 @@ def obstacles(page: Page) -> list[str]:
     ]
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everyone_can_use_the_front_page(site: Site, browser: Browser, width: int, scheme: Any) -> None:
+    def look() -> None:
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert obstacles(page) == []
+
+    one, other = (App(site.url, site.key, guid) for guid in (1, 2))
+    text = f"Seen at {width} in the {scheme}: {'long' * 40}"
+    one.send(other, text, "dummy.pdf")
+    with window(browser, viewport={"width": width, "height": 800}, color_scheme=scheme) as page:
+        page.goto(site.url)
+        look()
+        for password in ("wrong", "testuser"):
+            page.get_by_label("Username").fill("testuser")
+            page.get_by_label("Password").fill(password)
+            page.get_by_role("button", name="Log in").click()
+            expect(page.get_by_text("Please enter a correct" if password == "wrong" else text)).to_be_visible()
+            look()
+        with page.expect_download() as download:
+            page.get_by_role("link", name="dummy.pdf").first.click()
+        assert Path(download.value.path()).read_bytes() == PDF
+        page.get_by_role("button", name="Log out").click()
+        expect(page.get_by_role("button", name="Log in")).to_be_visible()
+        expect(page.get_by_text(text)).to_have_count(0)
+
+
 def test_texts_run_in_their_own_direction(site: Site, browser: Browser, login: Any) -> None:
     """The question mark of an English text stays at its end, on a page that runs from the right."""
     with window(browser, storage_state=login, locale="ar") as page:

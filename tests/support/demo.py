@@ -1,36 +1,64 @@
 """The demo, started as the README says, and its commands."""
 
+import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from tests.support import ROOT
-from tests.support.servers import plain_environment
+from tests.support.servers import plain_environment, wait_until
 
 SECONDS = 60
 
 
+@dataclass(frozen=True)
+class Demo:
+    printed: str
+    """What it says when it starts."""
+    log: Path
+    """All that it writes to the console."""
+
+    @property
+    def url(self) -> str:
+        return "".join(re.findall(r"runs at (http://\S+)/ ", self.printed))
+
+    @property
+    def key(self) -> str:
+        return "".join(re.findall(r"Api-Key ([\w-]+)", self.printed))
+
+    @property
+    def commands(self) -> list[str]:
+        return re.findall(r"^curl (?:.+\n)+", self.printed, re.MULTILINE)
+
+    def requests(self) -> list[str]:
+        """Return what the console shows of requests."""
+        return self.log.read_text().removeprefix(self.printed).splitlines()
+
+
 @contextmanager
-def demo(data_dir: Path, *arguments: str, seconds: int = SECONDS) -> Iterator[str]:
-    """Start the demo and yield what it prints, up to its last line."""
-    with subprocess.Popen(
-        [sys.executable, "manage.py", "demo", *arguments],
-        cwd=ROOT,
-        env=plain_environment(DATA_DIR=str(data_dir)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+def demo(data_dir: Path, *arguments: str, seconds: int = SECONDS) -> Iterator[Demo]:
+    """Start the demo, and yield it when it is ready."""
+    log = data_dir / "console.log"
+    with (
+        log.open("wb") as console,
+        subprocess.Popen(
+            [sys.executable, "manage.py", "demo", *arguments],
+            cwd=ROOT,
+            env=plain_environment(DATA_DIR=str(data_dir)),
+            stdout=console,
+            stderr=subprocess.STDOUT,
+        ) as process,
+    ):
         watchdog = threading.Timer(seconds, process.kill)
         watchdog.start()
         try:
-            assert process.stdout is not None
-            yield "".join([*iter_until(process.stdout, "Ctrl-C")])
+            wait_until(lambda: process.poll() is not None or "Ctrl-C.\n" in log.read_text())
+            assert process.poll() is None, log.read_text()
+            yield Demo(log.read_text(), log)
         finally:
             watchdog.cancel()
             process.terminate()
@@ -49,11 +77,3 @@ def manage(data_dir: Path, *arguments: str) -> "subprocess.CompletedProcess[str]
     )
     assert done.returncode == 0, done.stderr
     return done
-
-
-def iter_until(lines: Iterable[str], word: str) -> Iterator[str]:
-    for line in lines:
-        yield line
-        if word in line:
-            return
-    pytest.fail("it ended before it was ready")
