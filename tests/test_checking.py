@@ -211,7 +211,7 @@ def test_a_storage_that_fails(file: Path, monkeypatch: pytest.MonkeyPatch) -> No
     def fail(*args: Any) -> None:
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(type(attachment_storage()), "list_files", fail)
+    monkeypatch.setattr(type(attachment_storage()), "walk", fail)
     with pytest.raises(CommandError, match="the disk is gone") as caught:
         call_command("ossn_attachments", "check")
     assert caught.value.returncode == 2

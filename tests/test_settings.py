@@ -72,6 +72,7 @@ WRONG: dict[str, list[Any]] = {
     "INSPECTION_PROCESSOR_SECONDS": [0, 1.5, None],
     "ATTACHMENT_VALIDATORS": [None, "tests.site.no_drafts", [1], [""], [len]],
     "ATTACHMENT_URL_MAX_AGE": [0, -1, "1d", True],
+    "ATTACHMENT_PREFIX": [1, "", len],
     "X_ACCEL_REDIRECT": ["", "protected", "/protected", "protected/", 1],
     "USER_ICON": [1, "", len],
     "CAN_SEND": [1, "", len],

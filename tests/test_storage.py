@@ -162,7 +162,7 @@ def test_a_file_that_goes_while_it_is_listed(
     payload = api.ok(attachment=upload("dummy.pdf"))
     (file,) = files_in(attachments_folder)
     monkeypatch.setattr(os, "walk", lambda top, **options: [(str(attachments_folder), [], ["gone.pdf", file.name])])
-    assert [listed.name for listed in storage.list_files(attachment_storage())] == [payload["file:attachment"]]
+    assert [file.name for file in storage.walk(attachment_storage())] == [payload["file:attachment"]]
 
 
 def test_without_a_folder_there_is_an_error_that_says_so(settings: Settings) -> None:
