@@ -38,6 +38,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
         *_check_storage(),
         *_check_user_model(),
         *_check_routers(),
+        *_check_usernames(),
         *_check_urls(),
     ]
 
@@ -281,6 +282,22 @@ def _check_routers() -> list[CheckMessage]:
 def _place(alias: str) -> tuple[object, ...]:
     database = settings.DATABASES.get(alias, {})
     return tuple(database.get(name, alias if name == "NAME" else "") for name in ("ENGINE", "HOST", "PORT", "NAME"))
+
+
+def _check_usernames() -> list[CheckMessage]:
+    """Return a warning if users have no usernames and the site does not say how to show them."""
+    given: object = configured()
+    if getattr(get_user_model(), "username", None) is not None or (
+        isinstance(given, dict) and given.get("USER_DISPLAY")
+    ):
+        return []
+    return [
+        CheckWarning(
+            "The user model has no usernames, so the API shows the ids of users in place of their usernames.",
+            hint="Set OSSN_MESSAGING['USER_DISPLAY'] to the path of a function that returns a user's public names.",
+            id="ossn_messaging.W004",
+        )
+    ]
 
 
 def _check_urls() -> list[CheckMessage]:

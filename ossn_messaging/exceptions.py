@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.utils.functional import Promise
-from django.utils.text import format_lazy
+from django.utils.text import Truncator, format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from ossn_messaging.attachments.rules import Reason
+
+SHOWN_VALUE_LENGTH = 50
+"""In characters. A longer value of a parameter is cut off in the text of an error."""
 
 # The protocol's own texts are not translated, because they are part of the protocol, like the codes.
 
@@ -43,6 +46,21 @@ class InvalidKey(MessagingError):
     code = "106"
     rest_status = 401
     text = "The API key is missing or not valid"
+
+
+class InvalidMethod(MessagingError):
+    """The API has no such endpoint."""
+
+    code = "101"
+    rest_status = 404
+    text = "Invalid Method"
+
+
+class InvalidVersion(InvalidMethod):
+    """The path names a version that the API does not have."""
+
+    code = "107"
+    text = "Invalid API version"
 
 
 class MessagingDisabled(MessagingError):
@@ -195,7 +213,7 @@ class AttachmentTooLarge(AttachmentRefused):
         super().__init__(Reason.TOO_LARGE)
 
 
-class StoreFailed(Failed):
+class ServiceUnavailable(Failed):
     """The database, storage, cache or inspection failed, and nothing was changed.
 
     The cause is in ``__cause__`` and in the log.
@@ -209,21 +227,37 @@ class MessageNotFound(Failed):
     """The message does not exist, or this user did not send it (``for=all``) or does not see it (``for=me``)."""
 
     rest_status = 404
-    detail = _("this user has no such message")
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(message_id)
+        self.detail = format_lazy(_("this user has no message with the `id` `{id}`"), id=message_id)
 
 
-class UnknownDeletion(Failed):
-    """``for`` is neither ``all`` nor ``me``."""
+class InvalidParameter(Failed):
+    """The parameter ``name`` has a value that the API does not know. ``expected`` says which values it knows."""
 
     rest_status = 400
-    detail = _("`for` is `all` or `me`")
+
+    def __init__(self, name: str, value: str, expected: str | Promise) -> None:
+        super().__init__(name)
+        self.detail = format_lazy(
+            _("`{name}` must be {expected}, and not `{value}`"),
+            name=name,
+            expected=expected,
+            value=Truncator(value).chars(SHOWN_VALUE_LENGTH),
+        )
 
 
 class MalformedRequest(Failed):
-    """The body or query of the request could not be read completely."""
+    """The body or query of the request could not be read completely. ``reason`` says why, if it is known."""
 
     rest_status = 400
     detail = _("the request could not be read")
+
+    def __init__(self, reason: str | Promise = "") -> None:
+        super().__init__(reason)
+        if reason:
+            self.detail = format_lazy("{detail}: {reason}", detail=self.detail, reason=reason)
 
 
 class RequestTooLarge(Failed):
@@ -273,7 +307,7 @@ class NotFound(MessagingError):
     text = _("Not found")
 
 
-class ReadFailed(StoreFailed):
+class ReadFailed(ServiceUnavailable):
     """The storage or database failed while an attachment was read. The cause is in ``__cause__`` and in the log."""
 
 

@@ -1,9 +1,13 @@
 """The URLs of the app: include them in the site's ``urlpatterns``."""
 
-from django.urls import path, register_converter
+from typing import Any
+
+from django.urls import URLPattern, path, re_path, register_converter
 from django.urls.converters import StringConverter
 
 from ossn_messaging.api import views
+from ossn_messaging.api.endpoints import Endpoint
+from ossn_messaging.exceptions import InvalidVersion
 
 
 class AnyConverter(StringConverter):
@@ -20,18 +24,29 @@ register_converter(AnyConverter, "ossn_any")
 
 app_name = "ossn_messaging"
 
+
+def endpoint(route: str, view: type[Endpoint], name: str, **options: Any) -> list[URLPattern]:
+    """Return the patterns of an endpoint without and with a slash at the end. Only the first has a name."""
+    return [
+        path(route, view.as_view(**options), name=name),
+        path(f"{route}/", view.as_view(schema=None, **options)),
+    ]
+
+
 urlpatterns = [
-    path("api/v2.0/message/send", views.MessageSend.as_view(), name="message-send"),
-    path("api/v2.0/message/list", views.MessageList.as_view(), name="message-list"),
-    path("api/v2.0/message/new", views.MessageNew.as_view(), name="message-new"),
-    path("api/v2.0/message/recent", views.MessageRecent.as_view(), name="message-recent"),
-    path("api/v2.0/message/unread", views.MessageUnread.as_view(), name="message-unread"),
-    path("api/v2.0/message/delete", views.MessageDelete.as_view(), name="message-delete"),
-    path("api/v1.0/message_add", views.MessageAdd.as_view(), name="message-add-v1"),
-    path("api/v1.0/message_list", views.MessageList.as_view(version=1), name="message-list-v1"),
-    path("api/v1.0/message_new", views.MessageNew.as_view(version=1), name="message-new-v1"),
-    path("api/v1.0/message_recent", views.MessageRecent.as_view(version=1), name="message-recent-v1"),
-    path("api/v1.0/message_delete", views.MessageDelete.as_view(), name="message-delete-v1"),
+    *endpoint("api/v2.0/message/send", views.MessageSend, "message-send"),
+    *endpoint("api/v2.0/message/list", views.MessageList, "message-list"),
+    *endpoint("api/v2.0/message/new", views.MessageNew, "message-new"),
+    *endpoint("api/v2.0/message/recent", views.MessageRecent, "message-recent"),
+    *endpoint("api/v2.0/message/unread", views.MessageUnread, "message-unread"),
+    *endpoint("api/v2.0/message/delete", views.MessageDelete, "message-delete"),
+    *endpoint("api/v1.0/message_add", views.MessageAdd, "message-add-v1"),
+    *endpoint("api/v1.0/message_list", views.MessageList, "message-list-v1", version=1),
+    *endpoint("api/v1.0/message_new", views.MessageNew, "message-new-v1", version=1),
+    *endpoint("api/v1.0/message_recent", views.MessageRecent, "message-recent-v1", version=1),
+    *endpoint("api/v1.0/message_delete", views.MessageDelete, "message-delete-v1"),
+    re_path(r"^api/v[12]\.0/message[_/]", views.UnknownEndpoint.as_view()),
+    re_path(r"^api/v\d[^/]*/message[_/]", views.UnknownEndpoint.as_view(error=InvalidVersion)),
     path("messages/attachment/<str:guid>/<ossn_any:name>", views.AttachmentFile.as_view(), name="attachment"),
     path("avatar/<ossn_any:username>/<str:size>/<str:digest>.jpeg", views.Avatar.as_view(), name="avatar"),
 ]

@@ -53,7 +53,7 @@ def test_the_same_again(api: API, attachments_folder: Path, received: list[Any])
         assert without_time(again) == without_time(first)
         assert fetch(Client(), again["payload"]["attachment_url"])[1] == PDF
     assert Message.objects.count() == len(files_in(attachments_folder)) == len(received) == 1
-    assert Conversation.objects.get(user=api.sender).messages == 1
+    assert Conversation.objects.get(user=api.sender).message_count == 1
 
 
 @pytest.mark.parametrize("way", ["header", "quoted header", "form", "query", "JSON"])
@@ -287,7 +287,7 @@ def test_two_at_once(api: API, attachments_folder: Path, settings: Settings, mon
     assert repeated
     assert without_time(second) == without_time(first)
     assert Message.objects.count() == len(files_in(attachments_folder)) == 1
-    assert Conversation.objects.get(user=api.sender).messages == 1
+    assert Conversation.objects.get(user=api.sender).message_count == 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -313,5 +313,5 @@ def test_fifty_clients_at_once(api: API, attachments_folder: Path) -> None:
     assert sum(not repeated for repeated, answer in answers if answer["code"] == "100") == 1
     assert len({without_time(answer) for answer in sent}) == 1
     assert Message.objects.count() == IdempotencyRecord.objects.count() == len(files_in(attachments_folder)) == 1
-    assert Conversation.objects.get(user=api.sender).messages == 1
+    assert Conversation.objects.get(user=api.sender).message_count == 1
     assert send(api, attachment=upload("dummy.pdf"))[0]

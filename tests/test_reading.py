@@ -311,7 +311,9 @@ def test_viewed_is_told_of_a_side_that_was_found_without_the_other(
         send(*pair)
     Conversation.objects.between(stranger, sender).mark_read()
     settings.DATABASE_ROUTERS = [Behind()]
-    viewed = {side.other: [message.is_viewed for message in side.page()] for side in Conversation.objects.of(sender)}
+    viewed = {
+        side.other_user: [message.is_read for message in side.page()] for side in Conversation.objects.for_user(sender)
+    }
     assert viewed == {recipient: [False], stranger: [True]}
 
 
@@ -428,7 +430,7 @@ def test_the_order_is_not_that_of_the_user_model(
     monkeypatch.setattr(User._meta, "ordering", ["username"])
     for other in (recipient, stranger):
         send(other, sender, other.username)
-    Conversation.objects.update(active_at=timezone.now())
+    Conversation.objects.update(last_message_at=timezone.now())
     with CaptureQueriesContext(connection) as context:
         assert texts(api.told(RECENT, guid=sender.pk)) == ["stranger", "testuser"]
     assert not any('username" DESC' in query["sql"].replace("`", '"') for query in context)
@@ -559,7 +561,7 @@ def test_get_does_what_post_does_and_head_and_options_nothing(
         given |= {"guid": recipient.pk, "from": sender.pk, "to": recipient.pk}
 
     def state() -> Any:
-        sides = Conversation.objects.order_by("pk").values_list("messages", "unread", "read_up_to")
+        sides = Conversation.objects.order_by("pk").values_list("message_count", "unread_count", "last_read_sequence")
         return list(sides), list(Message.objects.values_list("text", "deleted_at"))
 
     before = state()

@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext
 
-from ossn_messaging.models.users import as_number
+from ossn_messaging.models.users import parse_id
 
 View = Callable[..., Any]
 
@@ -42,7 +42,7 @@ def reject_malformed_parameters(view: View) -> View:
         for name, values in (*request.GET.lists(), *request.POST.lists()):
             if not all(map(is_storable, (name, *values))):
                 raise BadRequest("A parameter has a NUL character or a lone surrogate.")
-            if name == ACTION_CHECKBOX_NAME and None in map(as_number, values):
+            if name == ACTION_CHECKBOX_NAME and None in map(parse_id, values):
                 raise BadRequest("An action is to be done to what is not an ID.")
             if name == "_to_field" and "" in values:
                 raise BadRequest("The parameter _to_field is empty.")

@@ -16,7 +16,7 @@ from ossn_messaging.admin.base import MessagingAdmin, may_view
 from ossn_messaging.admin.filters import KeyStateFilter, KeyUseFilter
 from ossn_messaging.models import APIKey
 from ossn_messaging.models.api_keys import SCOPES, APIKeyQuerySet, all_scopes
-from ossn_messaging.models.users import as_number
+from ossn_messaging.models.users import parse_id
 from ossn_messaging.redaction import use_redacting_reporter
 
 EXPIRY_YEARS = range(1970, 9000)
@@ -27,7 +27,7 @@ class UsersField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
     def clean(self, value: Any) -> Any:
         """Raise ``ValidationError`` for an invalid ID before the query: SQLite fails on numbers above 64 bits."""
         for user_id in value or ():
-            if as_number(user_id) is None:
+            if parse_id(user_id) is None:
                 raise ValidationError(
                     self.error_messages["invalid_pk_value"], code="invalid_pk_value", params={"pk": user_id}
                 )

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from ossn_messaging.admin.base import may_view
 from ossn_messaging.admin.filters import Ids, MessageFilter, TimeFilter
 from ossn_messaging.models import Message
-from ossn_messaging.models.users import as_number
+from ossn_messaging.models.users import parse_id
 
 SCAN_LIMIT = 1000
 """The maximum number of messages that are read for one page if a filter has no index."""
@@ -47,7 +47,7 @@ class MessageList(ChangeList):
         return queryset
 
     def get_results(self, request: HttpRequest) -> None:
-        before, after = (as_number(request.GET.get(name, "")) for name in ("before", "after"))
+        before, after = (parse_id(request.GET.get(name, "")) for name in ("before", "after"))
         size, (sources, is_exact) = self.list_per_page, self._sources()
         limit = size if is_exact else SCAN_LIMIT
         ids = nearest(sources, limit + 1, before, after)
@@ -84,7 +84,7 @@ class MessageList(ChangeList):
 
     def _search(self) -> list[Ids]:
         """Return the sources of ids for a search: the message with this id, and messages of the user with this name."""
-        number = as_number(self.query)
+        number = parse_id(self.query)
         sources = [] if number is None else [Ids(Message.objects.filter(pk=number))]
         self.users = find_users(self.query, by_prefix=self.may_view_users)
         if len(self.users) == 1:

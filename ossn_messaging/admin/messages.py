@@ -27,7 +27,7 @@ from ossn_messaging.admin.conversation_view import conversation_context, convers
 from ossn_messaging.admin.filters import AttachmentFilter, KeyFilter, StateFilter, TimeFilter
 from ossn_messaging.admin.lists import MessageList
 from ossn_messaging.models import APIKey, Attachment, Conversation, Message
-from ossn_messaging.models.users import as_number
+from ossn_messaging.models.users import parse_id
 
 PREVIEW_LENGTH = 80
 """In characters, the length of the text that the list shows."""
@@ -90,10 +90,12 @@ class MessageAdmin(MessagingAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
         """Return the messages, without loading the columns that the reader may not see."""
-        side = Conversation.objects.filter(user=OuterRef("recipient"), other=OuterRef("sender"))
+        side = Conversation.objects.filter(user=OuterRef("recipient"), other_user=OuterRef("sender"))
         queryset: QuerySet[Message] = (
             Message.objects.select_related("sender", "recipient", "attachment")
-            .annotate(characters=Length("text"), is_viewed=Exists(side.filter(read_up_to__gte=OuterRef("position"))))
+            .annotate(
+                characters=Length("text"), is_read=Exists(side.filter(last_read_sequence__gte=OuterRef("sequence")))
+            )
             .defer("text")
         )
         if may_view(request, APIKey):
@@ -124,7 +126,7 @@ class MessageAdmin(MessagingAdmin):
         self, request: HttpRequest, queryset: QuerySet[Message], search_term: str
     ) -> tuple[QuerySet[Message], bool]:
         """Return the message with this ID, for autocomplete fields. ``MessageList`` has a different search."""
-        number = as_number(search_term)
+        number = parse_id(search_term)
         return queryset.none() if number is None else queryset.filter(pk=number).order_by("pk"), False
 
     def _key_field(self, request: HttpRequest) -> str:
@@ -217,7 +219,7 @@ class MessageAdmin(MessagingAdmin):
 
     @admin.display(description=_("viewed"), boolean=True)
     def viewed(self, message: Message) -> bool:
-        return message.is_viewed
+        return message.is_read
 
     @admin.display(description=_("deleted"))
     def deleted(self, message: Message) -> str:

@@ -1,16 +1,55 @@
-"""Default avatars, for users without an avatar of the site."""
+"""The URLs of avatars, and the default avatars of users for whom the site has none."""
 
+import hashlib
 import io
 from functools import lru_cache
+from urllib.parse import quote, unquote, urljoin
 
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.http import HttpRequest
+from django.urls import URLResolver, get_resolver, get_script_prefix, get_urlconf, reverse
+from django.utils.translation import get_language
 from PIL import Image, ImageDraw
+
+from ossn_messaging.api.display import avatar_name
+from ossn_messaging.api.signing import site_root
+from ossn_messaging.conf import conf
 
 SIZES = {"small": 100, "smaller": 64}
 """The protocol's names for the sizes of an avatar, with the side length in pixels."""
+USERNAME, SIZE, DIGEST = "~username~", "~size~", "~digest~"
+"""Placeholders in the cached path of an avatar."""
 HUES = 24
 
 
-def default_icon(digest: str, size: str) -> bytes:
+def avatar_hash(username: str, size: str) -> str:
+    """Return the digest in an avatar's URL, as OSSN computes it: the MD5 of the username followed by the size."""
+    return hashlib.md5(f"{username}{size}".encode(), usedforsecurity=False).hexdigest()
+
+
+def avatar_url(request: HttpRequest, user: AbstractBaseUser, size: str) -> str:
+    """Return the URL of a user's avatar: the result of the site's ``USER_AVATAR``, or the URL of the default avatar."""
+    own = conf.USER_AVATAR and conf.USER_AVATAR(user, size, request)
+    if own:
+        return urljoin(site_root(request), str(own))
+    username = avatar_name(user)
+    path = _avatar_path(get_resolver(get_urlconf()), get_script_prefix(), get_language())
+    path = path.replace(DIGEST, avatar_hash(username, size)).replace(SIZE, size).replace(USERNAME, quote(username))
+    return site_root(request) + path
+
+
+@lru_cache
+def _avatar_path(resolver: URLResolver, prefix: str, language: str | None) -> str:
+    """Return the path of avatars below the site's root, with placeholders.
+
+    It is cached because ``reverse()`` for each avatar took a twelfth of the time of a send. The path depends on the
+    language if the site uses ``i18n_patterns``.
+    """
+    path = reverse("ossn_messaging:avatar", args=[USERNAME, SIZE, DIGEST])
+    return quote(unquote(path.removeprefix(prefix)))
+
+
+def default_avatar(digest: str, size: str) -> bytes:
     """Return a JPEG of a head and shoulders. Its colour depends on ``digest``, which is a hexadecimal number."""
     return _draw(int(digest, 16) % HUES, SIZES[size])
 

@@ -7,6 +7,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.datastructures import MultiValueDict
+from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions as drf
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission, IsAuthenticated
@@ -20,15 +21,15 @@ from ossn_messaging.api.envelope import EnvelopeRenderer, NoNegotiation, failure
 from ossn_messaging.api.parsers import FormParser, JSONParser, MultiPartParser, query_of, take_chunked
 from ossn_messaging.authentication import APIKeyAuthentication
 from ossn_messaging.conf import conf
-from ossn_messaging.exceptions import MessagingDisabled
+from ossn_messaging.exceptions import InvalidParameter, MalformedRequest, MessagingDisabled
 from ossn_messaging.models import APIKey
-from ossn_messaging.models.users import find_reader
+from ossn_messaging.models.users import get_reader, parse_id
 from ossn_messaging.throttling import KeyThrottle, RateThrottle, SenderThrottle
 
 CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
 
 
-def outside_transactions(dispatch: Callable[..., Any]) -> Callable[..., Any]:
+def non_atomic(dispatch: Callable[..., Any]) -> Callable[..., Any]:
     """Exempt a view from ``ATOMIC_REQUESTS`` on every database.
 
     With ``ATOMIC_REQUESTS``, the commit follows the response, so a response with code 100 could be wrong.
@@ -81,6 +82,19 @@ class EnvelopeView(APIView):
     def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
         return Response()
 
+    def perform_authentication(self, request: Request) -> None:
+        """Authenticate by the API key. The user of Django's request stays the user of the site's session.
+
+        DRF would replace it with a user without a row, which the site's middleware might save.
+        """
+        attributes = vars(request._request)
+        of_session = {"user": attributes["user"]} if "user" in attributes else {}
+        try:
+            super().perform_authentication(request)
+        finally:
+            attributes.pop("user", None)
+            attributes.update(of_session)
+
     def handle_exception(self, exc: Exception) -> Response:
         return failure(self.request, exc, self.failed, is_rest=self.is_rest)
 
@@ -97,15 +111,15 @@ class Endpoint(EnvelopeView):
     scope = "read"
     """The scope of the API key that ``find_users()`` requires."""
 
-    given: MultiValueDict[str, Any]
+    params: MultiValueDict[str, Any]
     """The parameters of the query, followed by those of the body: texts and files."""
-    unreadable: drf.ParseError | None = None
+    unreadable: MalformedRequest | None = None
     body: IO[bytes] | None = None
     """The file with the body, if the body was sent in chunks. ``dispatch()`` closes it."""
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
-        return outside_transactions(super().as_view(**initkwargs))
+        return non_atomic(super().as_view(**initkwargs))
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
@@ -123,28 +137,31 @@ class Endpoint(EnvelopeView):
         return [method for method in super().allowed_methods if method != "GET" or conf.ALLOW_GET]
 
     def perform_authentication(self, request: Request) -> None:
-        self.given = MultiValueDict()
+        self.params = MultiValueDict()
         try:
             self.body = take_chunked(request._request)
             body = cast("MultiValueDict[str, Any]", request.data)
-            self.given = MultiValueDict(query_of(request._request).lists())
-            self.given.update(body)
-        except drf.ParseError as error:
+            self.params = MultiValueDict(query_of(request._request).lists())
+            self.params.update(body)
+        except MalformedRequest as error:
             self.unreadable = error
         super().perform_authentication(request)
 
     def check_permissions(self, request: Request) -> None:
         """Raise ``NotAuthenticated`` if the API key is missing, and ``MessagingDisabled`` if messaging is off.
 
-        ``check_throttles()`` refuses an unreadable body only after these checks and the limits (docs/reference/api.md,
-        "Codes").
+        If the body is unreadable, the key may be in it, so ``MalformedRequest`` is raised in place of
+        ``NotAuthenticated``. Otherwise ``check_throttles()`` refuses an unreadable body, after these checks and the
+        limits (docs/reference/api.md, "Codes").
         """
+        if self.unreadable and request.auth is None:
+            raise self.unreadable
         super().check_permissions(request)
         if not conf.ENABLED:
             raise MessagingDisabled
 
     def check_throttles(self, request: Request) -> None:
-        """Raise ``Throttled`` if a limit is reached, and then ``ParseError`` if the body could not be read.
+        """Raise ``Throttled`` if a limit is reached, and then ``MalformedRequest`` if the body could not be read.
 
         The limits are checked in their order. A request that one limit refuses is not counted by the next.
         """
@@ -155,7 +172,18 @@ class Endpoint(EnvelopeView):
 
     def parameter(self, name: str) -> str:
         """Return the last text of the parameter ``name``, or an empty text. The body counts before the query."""
-        return next((value for value in reversed(self.given.getlist(name)) if isinstance(value, str)), "")
+        return next((value for value in reversed(self.params.getlist(name)) if isinstance(value, str)), "")
+
+    def id_parameter(self, name: str) -> int | None:
+        """Return the number in the parameter ``name``, or ``None`` if it is missing or blank.
+
+        Raises ``InvalidParameter`` if it is not a number above 0.
+        """
+        value = self.parameter(name)
+        number = parse_id(value)
+        if number is None and value.strip():
+            raise InvalidParameter(name, value, _("a whole number above 0"))
+        return number
 
     def find_users(self, *others: str) -> list[AbstractBaseUser]:
         """Return the user for whom the request is made, followed by the users of the parameters ``others``.
@@ -163,7 +191,7 @@ class Endpoint(EnvelopeView):
         Raises ``ReaderNotFound`` if a user is unknown or the first is not active, ``ScopeMissing`` if the key does not
         have ``scope``, and ``UserNotPermitted`` if the key may not act as the first user.
         """
-        users = find_reader(self.parameter(self.user_parameter), *map(self.parameter, others))
+        users = get_reader(self.parameter(self.user_parameter), *map(self.parameter, others))
         cast(APIKey, self.request.auth).require(self.scope, users[0].pk)
         return users
 

@@ -1,7 +1,7 @@
-"""Strict parsers of query strings and bodies: they read every parameter completely, or raise ``ParseError``.
+"""Strict parsers of query strings and bodies: they read every parameter completely, or raise ``MalformedRequest``.
 
 Django's and DRF's own parsers ignore what they cannot read: invalid UTF-8, a part with a malformed header, a body that
-ends too early. Part of a message could then be stored, so these parsers raise ``ParseError`` instead.
+ends too early. Part of a message could then be stored, so these parsers raise ``MalformedRequest`` instead.
 """
 
 import json
@@ -18,7 +18,8 @@ from django.http.multipartparser import MultiPartParser as DjangoMultiPartParser
 from django.http.multipartparser import MultiPartParserError
 from django.http.request import UnreadablePostError
 from django.utils.datastructures import MultiValueDict
-from rest_framework.exceptions import ParseError
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 from rest_framework.parsers import BaseParser, DataAndFiles
 from rest_framework.request import Request
 
@@ -30,9 +31,12 @@ from ossn_messaging.attachments.uploads import (
     open_or_fail,
     write_or_fail,
 )
-from ossn_messaging.exceptions import LengthRequired, RequestTooLarge
+from ossn_messaging.exceptions import LengthRequired, MalformedRequest, RequestTooLarge
 
 Context = Mapping[str, Any]
+
+INCOMPLETE_BODY = _("the body is incomplete")
+NOT_JSON = _("the body is not a JSON object in UTF-8, or has too many values")
 
 TEXTS = {"api_key_token", "from", "to", "message"}
 PARAMETERS = {*TEXTS, "idempotency_key", "attachment", "guid", "offset", "before", "markallread", "id", "for"}
@@ -43,9 +47,9 @@ def take_chunked(request: HttpRequest) -> IO[bytes] | None:
 
     Without a ``Content-Length``, Django treats the body as empty. The caller closes the file.
 
-    Raises ``RequestTooLarge`` if the body is larger than ``max_body_size()``, ``ParseError`` if it cannot be read to
-    its end, ``LengthRequired`` if the server does not mark its end (``wsgi.input_terminated``), and ``StoreFailed`` if
-    the disk fails.
+    Raises ``RequestTooLarge`` if the body is larger than ``max_body_size()``, ``MalformedRequest`` if it cannot be read
+    to its end, ``LengthRequired`` if the server does not mark its end (``wsgi.input_terminated``), and
+    ``ServiceUnavailable`` if the disk fails.
     """
     if request.META.get("CONTENT_LENGTH"):
         return None
@@ -79,36 +83,33 @@ def _read_chunk(request: HttpRequest, size: int) -> bytes:
     try:
         chunk: bytes = request.META["wsgi.input"].read(size)
     except Exception as error:  # each server raises its own exceptions for an invalid chunk
-        raise ParseError from error
+        raise MalformedRequest(INCOMPLETE_BODY) from error
     return chunk
 
 
 def query_of(request: HttpRequest) -> QueryDict:
     """Return the parameters of the request's query string.
 
-    Raises ``ParseError`` if it is not UTF-8 or has more than ``DATA_UPLOAD_MAX_NUMBER_FIELDS`` parameters.
+    Raises ``MalformedRequest`` if it is not UTF-8 or has more than ``DATA_UPLOAD_MAX_NUMBER_FIELDS`` parameters.
     """
     encoding = "latin-1" if isinstance(request, WSGIRequest) else "utf-8"  # PEP 3333 and Django's ASGIRequest
     try:
-        return read_query(request.META.get("QUERY_STRING", "").encode(encoding))
-    except UnicodeError as error:
-        raise ParseError from error
+        return parse_urlencoded(request.META.get("QUERY_STRING", "").encode(encoding))
+    except ValueError as error:
+        raise MalformedRequest(_("the query string is not UTF-8 or has too many parameters")) from error
 
 
-def read_query(encoded: bytes) -> QueryDict:
+def parse_urlencoded(encoded: bytes) -> QueryDict:
     """Return the parameters of a URL-encoded form or query string.
 
-    Raises ``ParseError`` if it is not UTF-8 or has more than ``DATA_UPLOAD_MAX_NUMBER_FIELDS`` parameters.
+    Raises ``ValueError`` if it is not UTF-8 or has more than ``DATA_UPLOAD_MAX_NUMBER_FIELDS`` parameters.
     """
-    try:
-        pairs = parse_qsl(
-            encoded.decode(),
-            keep_blank_values=True,
-            errors="strict",
-            max_num_fields=settings.DATA_UPLOAD_MAX_NUMBER_FIELDS,
-        )
-    except ValueError as error:
-        raise ParseError from error
+    pairs = parse_qsl(
+        encoded.decode(),
+        keep_blank_values=True,
+        errors="strict",
+        max_num_fields=settings.DATA_UPLOAD_MAX_NUMBER_FIELDS,
+    )
     parameters = QueryDict(mutable=True)
     for name, value in pairs:
         parameters.appendlist(name, value)
@@ -122,15 +123,15 @@ def _request(parser_context: Context | None) -> Request:
 def _body(request: Request) -> bytes:
     """Return the body.
 
-    Raises ``ParseError`` if it is shorter than its ``Content-Length`` or cannot be read, and ``RequestDataTooBig`` if
-    it is larger than ``DATA_UPLOAD_MAX_MEMORY_SIZE``.
+    Raises ``MalformedRequest`` if it is shorter than its ``Content-Length`` or cannot be read, and
+    ``RequestDataTooBig`` if it is larger than ``DATA_UPLOAD_MAX_MEMORY_SIZE``.
     """
     try:
         body: bytes = request._request.body
     except UnreadablePostError as error:
-        raise ParseError from error
+        raise MalformedRequest(INCOMPLETE_BODY) from error
     if len(body) != _announced(request.META):
-        raise ParseError
+        raise MalformedRequest(INCOMPLETE_BODY)
     return body
 
 
@@ -143,14 +144,17 @@ class FormParser(BaseParser):
     media_type = "application/x-www-form-urlencoded"
 
     def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Context | None = None) -> QueryDict:
-        return read_query(_body(_request(parser_context)))
+        try:
+            return parse_urlencoded(_body(_request(parser_context)))
+        except ValueError as error:
+            raise MalformedRequest(_("the body is not UTF-8 or has too many parameters")) from error
 
 
 class JSONParser(BaseParser):
     """Reads one JSON object. Numbers, ``true`` and ``false`` become texts; null, lists and objects count as absent.
 
     If the value of a parameter of the protocol is a list or an object that is not empty, ``parse()`` raises
-    ``ParseError``.
+    ``MalformedRequest``.
     """
 
     media_type = "application/json"
@@ -161,14 +165,15 @@ class JSONParser(BaseParser):
             _check_number_of_values(body)
             given = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse)
         except (ValueError, RecursionError) as error:
-            raise ParseError from error
+            raise MalformedRequest(NOT_JSON) from error
         if not isinstance(given, dict):
-            raise ParseError
+            raise MalformedRequest(NOT_JSON)
         parameters = QueryDict(mutable=True)
         for name, value in given.items():
             if isinstance(value, dict | list):
                 if value and name in PARAMETERS:
-                    raise ParseError
+                    reason = _("in the JSON body, `{name}` is a list or an object, and not a text or a number")
+                    raise MalformedRequest(format_lazy(reason, name=name))
             elif value is not None:
                 parameters[name] = value if isinstance(value, str) else json.dumps(value)
         return parameters
@@ -204,7 +209,7 @@ class MultiPartParser(BaseParser):
             meta = {**request.META, "CONTENT_TYPE": f"{media_type.lower()}{semicolon}{rest}"}
             return DataAndFiles(*_ExactMultiPartParser(meta, stream, _named_outside(request)).parse())
         except (MultiPartParserError, UnicodeError, TooManyFieldsSent, TooManyFilesSent, UnreadablePostError) as error:
-            raise ParseError from error
+            raise MalformedRequest(_("the body is not complete and valid multipart/form-data")) from error
 
 
 def _named_outside(request: Request) -> set[str]:

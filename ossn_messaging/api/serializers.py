@@ -8,7 +8,9 @@ from typing import Any
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest
 
-from ossn_messaging.api.signing import attachment_url, icon_url
+from ossn_messaging.api.avatars import avatar_url
+from ossn_messaging.api.display import display_names
+from ossn_messaging.api.signing import attachment_url
 from ossn_messaging.conf import conf
 from ossn_messaging.models import Attachment, Message
 
@@ -17,13 +19,12 @@ LINE_BREAK = re.compile(r"\r\n|\n\r|\n|\r")
 
 def user_object(request: HttpRequest, user: AbstractBaseUser, *sizes: str) -> dict[str, Any]:
     """Return the protocol's object for a user, with URLs of the small avatar and of the avatars in ``sizes``."""
-    username = str(user.get_username())
-    get_full_name = getattr(user, "get_full_name", None)
+    username, full_name = display_names(user)
     return {
         "guid": user.pk,
-        "fullname": str((get_full_name and get_full_name()) or username),
+        "fullname": full_name,
         "username": username,
-        "icon": {size: icon_url(request, user, size) for size in ("small", *sizes)},
+        "icon": {size: avatar_url(request, user, size) for size in ("small", *sizes)},
     }
 
 
@@ -36,7 +37,8 @@ def formatted(text: str) -> str:
     """Return a message's text as HTML or plain text, as ``MESSAGE_FORMAT`` says."""
     if conf.MESSAGE_FORMAT == "text":
         return text
-    return LINE_BREAK.sub(r"<br />\g<0>", html.escape(text))
+    escaped = html.escape(text).replace("&#x27;", "&#039;")  # as PHP does
+    return LINE_BREAK.sub(r"<br />\g<0>", escaped)
 
 
 def sent_object(request: HttpRequest, message: Message, users: Mapping[int, Any]) -> dict[str, Any]:
@@ -65,11 +67,23 @@ def listed_object(request: HttpRequest, message: Message, reader_id: int, users:
 
 
 def new_object(request: HttpRequest, message: Message, reader_id: int, users: Mapping[int, Any]) -> dict[str, Any]:
-    """Return a message as ``new`` shows it: without an attachment, it has three keys of an attachment as well."""
+    """Return a message as ``new`` shows it. Without an attachment, three keys of an attachment have empty values."""
     attachment = _attachment(message)
-    file = _file(request, attachment, reader_id) if attachment else {}
     absent = {"type_of_attachment": False, "attachment_name": None, "attachment_url": None}
-    return {"data": {}} | _text(message, users) | _deletions(message) | {k: file.get(k, v) for k, v in absent.items()}
+    file = _file(request, attachment, reader_id) if attachment else absent
+    return {"data": {}} | _text(message, users) | _deletions(message) | file
+
+
+def new_object_v1(request: HttpRequest, message: Message, reader_id: int, users: Mapping[int, Any]) -> dict[str, Any]:
+    """Return a message as ``message_new`` and ``message_recent`` of version 1.0 show it: no URL of its attachment."""
+    attachment = _attachment(message)
+    item = {"data": {}} | _text(message, users)
+    if attachment is None:
+        return item | _deletions(message)
+    kind = "image" if attachment.file_type.is_image else "file"
+    item["file:attachment"] = attachment.file.name
+    file = {"attachment_guid": str(attachment.pk), "attachment_name": f"{kind}:{attachment.name}"}
+    return item | _deletions(message) | file
 
 
 def _attachment(message: Message) -> Attachment | None:
@@ -82,7 +96,7 @@ def _text(message: Message, users: Mapping[int, Any]) -> dict[str, Any]:
         "message_from": users[message.sender_id],
         "message_to": users[message.recipient_id],
         "message": formatted(message.text),
-        "viewed": "1" if message.is_viewed else "0",
+        "viewed": "1" if message.is_read else "0",
         "time": int(message.created_at.timestamp()),
     }
 

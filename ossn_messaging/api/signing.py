@@ -1,24 +1,18 @@
 """Absolute URLs for the API's responses, and the signatures of attachment URLs."""
 
-import hashlib
-from functools import lru_cache
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import DisallowedHost
 from django.core.signing import BadSignature, TimestampSigner
 from django.http import HttpRequest
-from django.urls import URLResolver, get_resolver, get_script_prefix, get_urlconf, reverse
+from django.urls import get_script_prefix, reverse
 from django.utils.encoding import iri_to_uri
-from django.utils.translation import get_language
 
 from ossn_messaging.conf import conf
 from ossn_messaging.models import Attachment
 
 SIGNATURE = "signature"
 """The query parameter with the signature of an attachment's URL."""
-USERNAME, SIZE, DIGEST = "~username~", "~size~", "~digest~"
-"""Placeholders in the cached path of an avatar."""
 FROM, TO = "from", "to"
 """Prefixes of a signature: it was made for the sender (``from``) or the recipient (``to``) of the message."""
 
@@ -45,36 +39,9 @@ def site_name(request: HttpRequest) -> str:
     return conf.SITE_NAME or urlsplit(site_root(request)).hostname or "localhost"
 
 
-def absolute(request: HttpRequest, path: str) -> str:
+def build_absolute_uri(request: HttpRequest, path: str) -> str:
     """Return the absolute URL of a path from ``reverse()``, with every reserved character but ``/`` percent-encoded."""
     return site_root(request) + quote(unquote(path.removeprefix(get_script_prefix())))
-
-
-def icon_hash(username: str, size: str) -> str:
-    """Return the digest in an avatar's URL, as OSSN computes it: the MD5 of the username followed by the size."""
-    return hashlib.md5(f"{username}{size}".encode(), usedforsecurity=False).hexdigest()
-
-
-def icon_url(request: HttpRequest, user: AbstractBaseUser, size: str) -> str:
-    """Return the URL of a user's avatar: the result of the site's ``USER_ICON``, or the URL of the default avatar."""
-    own = conf.USER_ICON and conf.USER_ICON(user, size, request)
-    if own:
-        return urljoin(site_root(request), str(own))
-    username = str(user.get_username())
-    path = _icon_path(get_resolver(get_urlconf()), get_script_prefix(), get_language())
-    path = path.replace(DIGEST, icon_hash(username, size)).replace(SIZE, size).replace(USERNAME, quote(username))
-    return site_root(request) + path
-
-
-@lru_cache
-def _icon_path(resolver: URLResolver, prefix: str, language: str | None) -> str:
-    """Return the path of avatars below the site's root, with placeholders.
-
-    It is cached because ``reverse()`` for each avatar took a twelfth of the time of a send. The path depends on the
-    language if the site uses ``i18n_patterns``.
-    """
-    path = reverse("ossn_messaging:avatar", args=[USERNAME, SIZE, DIGEST])
-    return quote(unquote(path.removeprefix(prefix)))
 
 
 def attachment_url(request: HttpRequest, attachment: Attachment, user_id: int) -> str:
@@ -82,7 +49,7 @@ def attachment_url(request: HttpRequest, attachment: Attachment, user_id: int) -
 
     It is signed unless ``ATTACHMENT_URL_MAX_AGE`` is ``None``.
     """
-    url = absolute(request, reverse("ossn_messaging:attachment", args=[attachment.pk, attachment.name]))
+    url = build_absolute_uri(request, reverse("ossn_messaging:attachment", args=[attachment.pk, attachment.name]))
     return url if conf.ATTACHMENT_URL_MAX_AGE is None else f"{url}?{SIGNATURE}={sign(attachment, user_id)}"
 
 
@@ -105,7 +72,7 @@ def sign(attachment: Attachment, user_id: int) -> str:
     return side + _signer().sign(value).removeprefix(value)
 
 
-def opens(signature: str, attachment: Attachment) -> bool:
+def verify_signature(signature: str, attachment: Attachment) -> bool:
     """Return whether ``signature`` is valid for this attachment, and the user that it names may still read the message.
 
     A signature is not valid if it is older than ``ATTACHMENT_URL_MAX_AGE`` seconds, or if that setting is ``None``.

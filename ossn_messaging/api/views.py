@@ -1,5 +1,6 @@
 """The endpoints of the API, and the views of the attachments and avatars that its responses link to."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -9,12 +10,13 @@ from django.db import Error as DatabaseAPIError
 from django.db import router
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, HttpResponseBase
+from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions as drf
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ossn_messaging.api import avatars, signing
-from ossn_messaging.api.downloads import give_out
+from ossn_messaging.api.downloads import serve_attachment
 from ossn_messaging.api.endpoints import Endpoint, EnvelopeView
 from ossn_messaging.api.envelope import success
 from ossn_messaging.api.serializers import (
@@ -22,24 +24,28 @@ from ossn_messaging.api.serializers import (
     is_online,
     listed_object,
     new_object,
+    new_object_v1,
     sent_object,
     user_object,
 )
 from ossn_messaging.attachments.rules import Reason
 from ossn_messaging.authentication import BodylessAPIKeyAuthentication
+from ossn_messaging.conf import conf
 from ossn_messaging.exceptions import (
     AttachmentRefused,
     BadIdempotencyKey,
+    InvalidMethod,
+    InvalidParameter,
     MessageNotFound,
     MessagingError,
     ReadFailed,
-    UnknownDeletion,
 )
 from ossn_messaging.models import APIKey, Attachment, Conversation, Message
 from ossn_messaging.models.messages import clean_text
-from ossn_messaging.models.users import all_are_found, as_number, check_reader, find_pair
+from ossn_messaging.models.users import check_reader, default_manager_is_unfiltered, get_sender_and_recipient, parse_id
 from ossn_messaging.throttling import KeyThrottle
 
+NUMBER_1 = re.compile(r"0*1(\.0*)?")
 MAX_PAGE = 10**9
 """No user has so many pages, and every database accepts the offset of this page."""
 
@@ -52,8 +58,8 @@ class MessageSend(Endpoint):
 
     def post(self, request: Request) -> Response:
         text = clean_text(self.parameter("message"))
-        sender, recipient = find_pair(self.parameter("from"), self.parameter("to"))
-        # Build the user objects first: the site's USER_ICON may raise, and nothing may fail after the commit.
+        sender, recipient = get_sender_and_recipient(self.parameter("from"), self.parameter("to"))
+        # Build the user objects first: the site's USER_AVATAR may raise, and nothing may fail after the commit.
         users = {user.pk: user_object(request, user) for user in (sender, recipient)}
         message = Message.objects.send(
             sender=sender,
@@ -94,7 +100,7 @@ class MessageSend(Endpoint):
         Raises ``AttachmentRefused`` if the part has several files or text, or if another part has a file: that file
         would be ignored without notice.
         """
-        texts = [value for value in self.given.getlist("attachment") if isinstance(value, str)]
+        texts = [value for value in self.params.getlist("attachment") if isinstance(value, str)]
         files = request.FILES.getlist("attachment")
         elsewhere = set(request.FILES) - {"attachment"}
         if elsewhere or len(files) > 1 or "".join(texts).strip():
@@ -109,114 +115,130 @@ class MessageAdd(MessageSend):
         return added_object(message, users)
 
 
-class Reading(Endpoint):
+class ReadEndpoint(Endpoint):
     """Base of the endpoints that read messages. In version 1.0, messages have user objects; in 2.0, user ids."""
 
     failed = "Message list failed"
     version = 2
-    icons: Sequence[str] = ()
+    avatar_sizes: Sequence[str] = ()
 
     @property
     def page_number(self) -> int:
         """The page number in ``offset``. If it is not a number above 0, it is 1."""
-        return min(as_number(self.parameter("offset")) or 1, MAX_PAGE)
+        return min(parse_id(self.parameter("offset")) or 1, MAX_PAGE)
+
+    @property
+    def offset(self) -> str | None:
+        """The parameter ``offset`` as the response repeats it, or ``None`` if it is not a number above 0."""
+        offset = self.parameter("offset")
+        return offset if parse_id(offset) else None
 
     @property
     def marks_read(self) -> bool:
-        return self.parameter("markallread").strip().lower() in ("1", "true")
+        """Whether ``markallread`` is the number 1."""
+        return bool(NUMBER_1.fullmatch(self.parameter("markallread").strip()))
 
-    def find_side(self, other: str) -> Conversation:
+    def find_conversation(self, other: str) -> Conversation:
         """Return the reader's ``Conversation`` with the user of the parameter ``other``.
 
         If it exists, one query finds it. Otherwise this raises the exceptions of ``find_users()``, or returns an
         unsaved ``Conversation``. If the key may not read for the reader, only the users are looked up: the time of
         another query would reveal who writes to whom.
         """
-        reader_id, other_id = as_number(self.parameter(self.user_parameter)), as_number(self.parameter(other))
-        if reader_id and other_id and all_are_found() and self.may_read_for(reader_id):
-            side = Conversation.objects.between_ids(reader_id, other_id)
-            if side:
-                check_reader(side.user)
-                return side
+        reader_id, other_id = parse_id(self.parameter(self.user_parameter)), parse_id(self.parameter(other))
+        if reader_id and other_id and default_manager_is_unfiltered() and self.may_read_for(reader_id):
+            conversation = Conversation.objects.between_ids(reader_id, other_id)
+            if conversation:
+                check_reader(conversation.user)
+                return conversation
         return Conversation.objects.between(*self.find_users(other))
 
     def shown(self, request: Request, *users: AbstractBaseUser) -> dict[int, Any]:
         """Return the value of ``message_from`` or ``message_to`` for the id of each user."""
         return {user.pk: user_object(request, user) if self.version == 1 else user.pk for user in users}
 
-    def with_user(self, request: Request, other: AbstractBaseUser) -> dict[str, Any]:
+    def withuser_object(self, request: Request, other: AbstractBaseUser) -> dict[str, Any]:
         if self.version == 1:
             return user_object(request, other)
-        return user_object(request, other, *self.icons) | {"is_online": is_online(other)}
+        return user_object(request, other, *self.avatar_sizes) | {"is_online": is_online(other)}
 
     def listed(self, request: Request, message: Message, reader_id: int, users: dict[int, Any]) -> dict[str, Any]:
         item = listed_object(request, message, reader_id, users)
         return {"data": {}} | item if self.version == 1 else item
 
 
-class MessageList(Reading):
+class MessageList(ReadEndpoint):
     """The endpoint ``message/list``, which returns a page of a conversation, oldest message first."""
 
-    icons = ("smaller",)
+    avatar_sizes = ("smaller",)
 
     def post(self, request: Request) -> Response:
-        side = self.find_side("to")
-        reader, other = side.user, side.other
+        conversation = self.find_conversation("to")
+        reader, other = conversation.user, conversation.other_user
         users = self.shown(request, reader, other)
-        page = side.page(self.page_number, before=as_number(self.parameter("before")))
+        page = conversation.page(self.page_number, before=self.id_parameter("before"))
         payload = {
             "list": [self.listed(request, message, reader.pk, users) for message in reversed(page)] or False,
-            "withuser": self.with_user(request, other),
-            "count": side.messages,
-            "offset": self.parameter("offset") or False,
+            "withuser": self.withuser_object(request, other),
+            "count": conversation.message_count,
+            "offset": self.offset or False,
         }
         if self.marks_read:
-            side.mark_read()
+            conversation.mark_read()
         return success(request, payload)
 
     get = post
 
 
-class MessageNew(Reading):
-    """The endpoint ``message/new``, which returns a page of the unread messages from one user, newest first."""
+class MessageNew(ReadEndpoint):
+    """The endpoint ``message/new``, which returns the unread messages from one user, newest first, without pages."""
 
     user_parameter = "to"
 
     def post(self, request: Request) -> Response:
-        side = self.find_side("from")
-        reader, other = side.user, side.other
+        conversation = self.find_conversation("from")
+        reader, other = conversation.user, conversation.other_user
         users = self.shown(request, reader, other)
-        page = side.unread_page(self.page_number)
+        messages = conversation.unread_messages()
+        to_object = new_object_v1 if self.version == 1 else new_object
         payload = {
-            "list": [new_object(request, message, reader.pk, users) for message in page] or False,
-            "withuser": self.with_user(request, other),
+            "list": [to_object(request, message, reader.pk, users) for message in messages] or False,
+            "withuser": self.withuser_object(request, other),
         }
-        if self.marks_read:
-            side.mark_read()
+        if self.marks_read and messages:
+            conversation.mark_read(messages[0])
         return success(request, payload)
 
     get = post
 
 
-class MessageRecent(Reading):
+class MessageRecent(ReadEndpoint):
     """The endpoint ``message/recent``, which returns the newest message of each conversation, newest first."""
 
     def post(self, request: Request) -> Response:
         reader, page = self.find_page()
+        to_object = new_object_v1 if self.version == 1 else listed_object
         if self.version == 1:
-            users = self.shown(request, reader, *(side.other for side in page))
+            users = self.shown(request, reader, *(conversation.other_user for conversation in page))
         else:
-            users = {user_id: user_id for side in page for user_id in (side.user_id, side.other_id)}
+            users = {
+                user_id: user_id
+                for conversation in page
+                for user_id in (conversation.user_id, conversation.other_user_id)
+            }
         payload = {
             "list": [
-                self.listed(request, message, reader.pk, users) | {"answered": int(message.recipient_id == reader.pk)}
-                for message in (side.newest_message for side in page)
-                if message
+                to_object(request, conversation.newest_message, reader.pk, users)
+                | {"answered": int(conversation.is_answered)}
+                for conversation in page
+                if conversation.newest_message
             ]
             or False,
-            "offset": self.parameter("offset") or 1,
-            "count": (page and page[0].of_all) or Conversation.objects.count_of(reader),
+            "offset": self.offset or 1,
+            "count": (page and page[0].total_count) or Conversation.objects.count_for_user(reader),
         }
+        if self.version == 1:
+            payload["count"] = payload["count"] or False
         return success(request, payload)
 
     get = post
@@ -226,18 +248,18 @@ class MessageRecent(Reading):
 
         If there are conversations, their query finds the reader too. Raises the exceptions of ``find_users()``.
         """
-        page, reader_id = [], as_number(self.parameter(self.user_parameter))
-        if reader_id and all_are_found() and self.may_read_for(reader_id):
+        page, reader_id = [], parse_id(self.parameter(self.user_parameter))
+        if reader_id and default_manager_is_unfiltered() and self.may_read_for(reader_id):
             with_others = self.version == 1
-            page = Conversation.objects.recent_of_id(reader_id, self.page_number, with_others=with_others)
+            page = Conversation.objects.recent_for_id(reader_id, self.page_number, with_others=with_others)
         if page:
             check_reader(page[0].user)
             return page[0].user, page
         (reader,) = self.find_users()
-        return reader, [] if all_are_found() else Conversation.objects.recent(reader, self.page_number)
+        return reader, [] if default_manager_is_unfiltered() else Conversation.objects.recent(reader, self.page_number)
 
 
-class MessageUnread(Reading):
+class MessageUnread(ReadEndpoint):
     """The endpoint ``message/unread``, which counts the unread messages and the conversations that have some."""
 
     def post(self, request: Request) -> Response:
@@ -255,13 +277,31 @@ class MessageDelete(Endpoint):
 
     def post(self, request: Request) -> Response:
         (user,) = self.find_users()
-        messages = Message.objects.filter(pk=as_number(self.parameter("id")) or 0)
+        message_id = self.id_parameter("id") or 0
+        messages = Message.objects.filter(pk=message_id)
         whose = self.parameter("for").strip() or "all"
         if whose not in ("all", "me"):
-            raise UnknownDeletion
+            raise InvalidParameter("for", whose, _("`all` or `me`"))
         if not (messages.filter(sender=user.pk).delete_for_both() if whose == "all" else messages.delete_for(user)):
-            raise MessageNotFound
+            raise MessageNotFound(str(message_id or ""))
         return success(request, True)
+
+    get = post
+
+
+class UnknownEndpoint(EnvelopeView):
+    """The view of the paths in the API's namespace that are no endpoints. It does not look at the API key."""
+
+    schema = None
+    http_method_names = ["get", "post", "options"]
+    error: type[MessagingError] = InvalidMethod
+
+    @property
+    def is_rest(self) -> bool:
+        return conf.HTTP_STATUS == "rest"
+
+    def post(self, request: Request, **kwargs: str) -> Response:
+        raise self.error
 
     get = post
 
@@ -279,7 +319,7 @@ class AttachmentFile(EnvelopeView):
         try:
             attachment = self.find(request, guid, name)
             try:
-                return give_out(request._request, attachment)
+                return serve_attachment(request._request, attachment)
             except MessagingError:
                 raise
             except Exception as error:  # each storage raises its own exceptions
@@ -298,7 +338,7 @@ class AttachmentFile(EnvelopeView):
         """Return the attachment if the request has a valid signature, or a user or API key that may read it.
 
         Raises ``Http404`` otherwise, ``Throttled`` if the limit of the key or of wrong keys is reached, and
-        ``StoreFailed`` if the cache of the limits fails.
+        ``ServiceUnavailable`` if the cache of the limits fails.
 
         The whole request is read before the attachment is looked up, so errors in the request do not reveal whether the
         attachment exists. The session is read first too: after that, Django adds ``Vary: Cookie`` to the response in
@@ -315,11 +355,11 @@ class AttachmentFile(EnvelopeView):
             request.auth = api_key
             KeyThrottle().check(request, self)
         attachments = self.attachments.select_related("message__sender", "message__recipient")
-        attachment = attachments.filter(pk=as_number(guid) or 0).first()
+        attachment = attachments.filter(pk=parse_id(guid) or 0).first()
         if attachment is None or attachment.name != name:
             raise Http404
         if (
-            signing.opens(signature, attachment)
+            signing.verify_signature(signature, attachment)
             or (visitor is not None and attachment.is_open_to(visitor))
             or (api_key is not None and attachment.message.is_open_to_key(api_key))
         ):
@@ -333,8 +373,8 @@ class Avatar(EnvelopeView):
     http_method_names = ["get", "head", "options"]
 
     def get(self, request: Request, username: str, size: str, digest: str) -> HttpResponse:
-        if size not in avatars.SIZES or digest != signing.icon_hash(username, size):
+        if size not in avatars.SIZES or digest != avatars.avatar_hash(username, size):
             raise Http404
-        response = HttpResponse(avatars.default_icon(digest, size), content_type="image/jpeg")
+        response = HttpResponse(avatars.default_avatar(digest, size), content_type="image/jpeg")
         response["Cache-Control"] = "public, max-age=86400"
         return response

@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
                     "created_at",
                     models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name="sent at"),
                 ),
-                ("position", models.PositiveBigIntegerField(editable=False, verbose_name="position")),
+                ("sequence", models.PositiveBigIntegerField(editable=False, verbose_name="sequence number")),
                 ("deleted_by_sender", models.BooleanField(default=False, verbose_name="deleted by its sender")),
                 ("deleted_by_recipient", models.BooleanField(default=False, verbose_name="deleted by its recipient")),
                 (
@@ -87,7 +87,7 @@ class Migration(migrations.Migration):
                     "recipient",
                     models.ForeignKey(
                         db_index=False,
-                        on_delete=ossn_messaging.models.deletion.with_user,
+                        on_delete=ossn_messaging.models.deletion.cascade_in_batches,
                         related_name="ossn_messages_received",
                         to=settings.AUTH_USER_MODEL,
                         verbose_name="recipient",
@@ -97,7 +97,7 @@ class Migration(migrations.Migration):
                     "sender",
                     models.ForeignKey(
                         db_index=False,
-                        on_delete=ossn_messaging.models.deletion.with_user,
+                        on_delete=ossn_messaging.models.deletion.cascade_in_batches,
                         related_name="ossn_messages_sent",
                         to=settings.AUTH_USER_MODEL,
                         verbose_name="sender",
@@ -191,14 +191,20 @@ class Migration(migrations.Migration):
             name="Conversation",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("position", models.PositiveBigIntegerField(default=0, editable=False, verbose_name="position")),
-                ("messages", models.PositiveBigIntegerField(default=0, verbose_name="messages")),
-                ("unread", models.PositiveBigIntegerField(default=0, verbose_name="unread messages")),
-                ("read_up_to", models.PositiveBigIntegerField(default=0, verbose_name="read up to")),
-                ("newest", models.PositiveBigIntegerField(editable=False, null=True, verbose_name="newest message")),
-                ("active_at", models.DateTimeField(null=True, verbose_name="active at")),
+                ("sequence", models.PositiveBigIntegerField(default=0, editable=False, verbose_name="sequence number")),
+                ("message_count", models.PositiveBigIntegerField(default=0, verbose_name="number of messages")),
+                ("unread_count", models.PositiveBigIntegerField(default=0, verbose_name="number of unread messages")),
                 (
-                    "other",
+                    "last_read_sequence",
+                    models.PositiveBigIntegerField(default=0, verbose_name="last read sequence number"),
+                ),
+                (
+                    "last_sequence",
+                    models.PositiveBigIntegerField(editable=False, null=True, verbose_name="last sequence number"),
+                ),
+                ("last_message_at", models.DateTimeField(null=True, verbose_name="time of the last message")),
+                (
+                    "other_user",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="+",
@@ -222,22 +228,24 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "conversations",
                 "default_permissions": (),
                 "indexes": [
-                    models.Index(fields=["user", "-active_at", "-other"], name="ossn_conversation_recent"),
-                    models.Index(fields=["user", "unread"], name="ossn_conversation_unread"),
+                    models.Index(fields=["user", "-last_message_at", "-other_user"], name="ossn_conversation_recent"),
+                    models.Index(fields=["user", "unread_count"], name="ossn_conversation_unread"),
                 ],
-                "constraints": [models.UniqueConstraint(fields=("user", "other"), name="ossn_conversation_unique")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("user", "other_user"), name="ossn_conversation_unique")
+                ],
             },
         ),
         migrations.AddIndex(
             model_name="message",
             index=models.Index(
-                fields=["sender", "recipient", "deleted_by_sender", "position"], name="ossn_message_sent"
+                fields=["sender", "recipient", "deleted_by_sender", "sequence"], name="ossn_message_sent"
             ),
         ),
         migrations.AddIndex(
             model_name="message",
             index=models.Index(
-                fields=["recipient", "sender", "deleted_by_recipient", "position"], name="ossn_message_received"
+                fields=["recipient", "sender", "deleted_by_recipient", "sequence"], name="ossn_message_received"
             ),
         ),
         migrations.AddIndex(

@@ -9,29 +9,38 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connections, models, router, transaction
-from django.db.models import Count, OuterRef, Subquery, Sum
+from django.db.models import Count, Exists, OuterRef, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from ossn_messaging.conf import conf
 from ossn_messaging.models.cached_query import Compiled
-from ossn_messaging.signals import message_viewed
+from ossn_messaging.signals import message_read
 
 if TYPE_CHECKING:
     from ossn_messaging.models.messages import Message
     from ossn_messaging.models.querysets import MessageQuerySet
 
+MAX_UNREAD_MESSAGES = 1000
+"""The maximum number of messages that ``Conversation.unread_messages()`` returns."""
+
 # MariaDB runs the assignments in this order, and each one sees the new values of those before it.
-ADVANCE = """
-INSERT INTO {table} ({user}, {other}, {position}, {messages}, {unread}, {read_up_to}, {newest}, {active_at})
+RECORD_MESSAGE = """
+INSERT INTO {table} (
+    {user}, {other_user}, {sequence}, {message_count}, {unread_count}, {last_read_sequence}, {last_sequence},
+    {last_message_at}
+)
 VALUES (%s, %s, 1, 1, %s, 0, 1, %s), (%s, %s, 1, 1, %s, 0, 1, %s)
 {on_conflict}
-    {newest} = {table}.{position} + 1,
-    {position} = {table}.{position} + 1,
-    {messages} = {table}.{messages} + 1,
-    {unread} = {table}.{unread} + {new_unread},
-    {active_at} = CASE WHEN {table}.{active_at} > {new_active_at} THEN {table}.{active_at} ELSE {new_active_at} END
-RETURNING {id}, {position}, {active_at} > %s
+    {last_sequence} = {table}.{sequence} + 1,
+    {sequence} = {table}.{sequence} + 1,
+    {message_count} = {table}.{message_count} + 1,
+    {unread_count} = {table}.{unread_count} + {new_unread_count},
+    {last_message_at} = CASE
+        WHEN {table}.{last_message_at} > {new_last_message_at} THEN {table}.{last_message_at}
+        ELSE {new_last_message_at}
+    END
+RETURNING {id}, {sequence}, {last_message_at} > %s
 """
 
 
@@ -51,189 +60,212 @@ class Unread(NamedTuple):
 class ConversationQuerySet(models.QuerySet["Conversation"]):
     """Conversations. Reads use the database for writes, because a replica might still have deleted messages."""
 
-    def of(self, user: AbstractBaseUser) -> Self:
-        """Return the user's conversations that have messages, the most recent first, each with its ``other``."""
-        return self._current()._of(user.pk).select_related("other")
+    def for_user(self, user: AbstractBaseUser) -> Self:
+        """Return the user's conversations that have messages, the most recent first, each with its ``other_user``."""
+        return self._current()._for_user(user.pk).select_related("other_user")
 
-    def count_of(self, user: AbstractBaseUser) -> int:
-        """Return the number of conversations that ``of()`` finds."""
-        return sum(self._current()._count_of(user.pk))
+    def count_for_user(self, user: AbstractBaseUser) -> int:
+        """Return the number of conversations that ``for_user()`` finds."""
+        return sum(self._current()._count_for_user(user.pk))
 
     def between(self, user: AbstractBaseUser, other: AbstractBaseUser) -> "Conversation":
         """Return the conversation of ``user`` with ``other``. If there is none, return an unsaved one."""
-        side = self.between_ids(user.pk, other.pk) or self.model()
-        side.user, side.other = user, other  # type: ignore[assignment]
-        return side
+        conversation = self.between_ids(user.pk, other.pk) or self.model()
+        conversation.user, conversation.other_user = user, other  # type: ignore[assignment]
+        return conversation
 
     def between_ids(self, user_id: int, other_id: int) -> "Conversation | None":
         """Return the conversation of ``user_id`` with ``other_id`` and both users, in one query, or ``None``."""
-        return next(iter(self._current()._side(user_id, other_id)), None)
+        return next(iter(self._current()._between(user_id, other_id)), None)
 
     def recent(
         self, user: AbstractBaseUser, number: int = 1, *, size: int | None = None, with_others: bool = True
     ) -> "list[Conversation]":
-        """Return a page of ``of()``, each conversation with its ``newest_message``.
+        """Return a page of ``for_user()``, each conversation with its ``newest_message``.
 
         ``number`` counts pages from 1. ``size`` is ``PAGE_SIZE`` by default. If you need only the ids of the other
         users, ``with_others=False`` saves the time to load these users.
         """
-        return self.recent_of_id(user.pk, number, size=size, with_others=with_others)
+        return self.recent_for_id(user.pk, number, size=size, with_others=with_others)
 
-    def recent_of_id(
+    def recent_for_id(
         self, user_id: int, number: int, *, size: int | None = None, with_others: bool
     ) -> "list[Conversation]":
         """Return what ``recent()`` returns, for the id of a user. Each conversation has its ``user``."""
         size = size or conf.PAGE_SIZE
         using, skip = self._current().db, (max(number, 1) - 1) * size
         if skip:  # otherwise the subqueries would run for the skipped conversations, too
-            sides = self._current()._of(user_id)
-            skipped = sides.values_list("pk", flat=True)[skip : skip + size]
-            page = list(sides.filter(pk__in=list(skipped)).select_related("user", "other")._with_newest())
+            conversations = self._current()._for_user(user_id)
+            skipped = conversations.values_list("pk", flat=True)[skip : skip + size]
+            page = list(conversations.filter(pk__in=list(skipped)).select_related("user", "other_user")._with_newest())
         else:
             page = self._current()._recent(user_id, size=size, with_others=with_others)
-        ids = [side.newest_id for side in page if side.newest_id]
+        ids = [conversation.newest_message_id for conversation in page if conversation.newest_message_id]
         messages = stored_messages(using).with_ids(*ids) if ids else []
         found = {message.pk: message for message in messages}
-        for side in page:
-            message = found.get(side.newest_id or 0)
-            if message is not None and message.is_visible_to(side.user):
-                (side.newest_message,) = side.told([message])
+        for conversation in page:
+            message = found.get(conversation.newest_message_id or 0)
+            if message is not None and message.is_visible_to(conversation.user):
+                (conversation.newest_message,) = conversation.annotate_read([message])
             else:  # it was deleted after the first query
-                side.newest_message = next(iter(side.page(size=1)), None)
-        return [side for side in page if side.newest_message]
+                conversation.newest_message = next(iter(conversation.page(size=1)), None)
+        page = [conversation for conversation in page if conversation.newest_message]
+        self.using(using)._annotate_answered(page)
+        return page
+
+    def _annotate_answered(self, page: "list[Conversation]") -> None:
+        """Set ``is_answered``. Only messages that the user has deleted can be later than ``newest_message``."""
+        later = {
+            conversation.pk: conversation
+            for conversation in page
+            if conversation.newest_message and conversation.newest_message.sequence < conversation.sequence
+        }
+        if not later:
+            return
+        user, other = OuterRef("user"), OuterRef("other_user")
+        messages = stored_messages(self.db).filter(sequence__gt=OuterRef("last_sequence"), deleted_at=None)
+        sent = messages.filter(sender=user, recipient=other, deleted_by_sender=Value(True))
+        received = messages.filter(recipient=user, sender=other, deleted_by_recipient=Value(True))
+        for pk, has_sent, has_received in self.filter(pk__in=later).values_list("pk", Exists(sent), Exists(received)):
+            newest = later[pk].newest_message
+            later[pk].is_answered = has_received if newest and newest.sender_id == later[pk].user_id else has_sent
 
     def unread(self, user: AbstractBaseUser) -> Unread:
         """Return how many messages the user has not read, and in how many conversations."""
         return Unread(*next(iter(self._current()._unread(user.pk)), (0, 0)))
 
-    def mark_read(self, side: "Conversation") -> int:
-        """Mark messages as read as ``Conversation.mark_read()`` describes, and return their number.
-
-        Messages that arrived after ``side`` was loaded stay unread.
-        """
-        if not side.unread:
+    def mark_read(self, conversation: "Conversation", last: "Message | None" = None) -> int:
+        """Mark messages as read as ``Conversation.mark_read()`` describes, and return their number."""
+        last_sequence = last.sequence if last else conversation.sequence
+        if not conversation.unread_count:
             return 0
-        using = router.db_for_write(self.model, instance=side)
-        received = stored_messages(using).received(side.user_id, side.other_id)
+        using = router.db_for_write(self.model, instance=conversation)
+        received = stored_messages(using).received(conversation.user_id, conversation.other_user_id)
         with transaction.atomic(using=using):
-            held = self.using(using).select_for_update().filter(pk=side.pk).first()
-            if held is None:  # one of the two users was deleted meanwhile
+            locked = self.using(using).select_for_update().filter(pk=conversation.pk).first()
+            if locked is None:  # one of the two users was deleted meanwhile
                 return 0
-            viewed = received.filter(position__gt=held.read_up_to, position__lte=side.position)
-            held.read_up_to = max(held.read_up_to, side.position)
-            before, held.unread = held.unread, received.filter(position__gt=held.read_up_to).count()
-            held.save(using=using, update_fields=["read_up_to", "unread"])
-            if before > held.unread:
-                announce = partial(message_viewed.send_robust, sender=self.model, conversation=side, messages=viewed)
-                transaction.on_commit(announce, using=using)
-        side.read_up_to, side.unread = held.read_up_to, held.unread
-        return before - held.unread
+            unread = received.filter(sequence__gt=locked.last_read_sequence, sequence__lte=last_sequence)
+            locked.last_read_sequence = max(locked.last_read_sequence, last_sequence)
+            before = locked.unread_count
+            locked.unread_count = received.filter(sequence__gt=locked.last_read_sequence).count()
+            locked.save(using=using, update_fields=["last_read_sequence", "unread_count"])
+            if before > locked.unread_count:
+                read = {"conversation": conversation, "messages": unread}
+                transaction.on_commit(partial(message_read.send_robust, sender=self.model, **read), using=using)
+        conversation.last_read_sequence, conversation.unread_count = locked.last_read_sequence, locked.unread_count
+        return before - locked.unread_count
 
     @Compiled
-    def _side(self, user_id: int, other_id: int) -> Self:
-        return self._with_seen().select_related("user", "other").filter(user_id=user_id, other_id=other_id)
+    def _between(self, user_id: int, other_id: int) -> Self:
+        conversations = self.filter(user_id=user_id, other_user_id=other_id)
+        return conversations._with_peer_read().select_related("user", "other_user")
 
     @Compiled
     def _unread(self, user_id: int) -> "models.QuerySet[Conversation, tuple[int, int]]":
-        sides = self.filter(user_id=user_id, unread__gt=0)
-        return sides.values("user_id").annotate(Sum("unread"), Count("pk")).values_list("unread__sum", "pk__count")
+        totals = self.filter(user_id=user_id, unread_count__gt=0).values("user_id")
+        return totals.annotate(Sum("unread_count"), Count("pk")).values_list("unread_count__sum", "pk__count")
 
     @Compiled
     def _recent(self, user_id: int, *, size: int, with_others: bool) -> "models.QuerySet[Conversation]":
-        sides = self._of(user_id)._with_newest()
-        counted = sides.order_by().values("user_id").annotate(Count("pk")).values("pk__count")
-        sides = sides.annotate(of_all=Subquery(counted))  # type: ignore[no-redef]
-        return sides.select_related("user", *(["other"] if with_others else []))[:size]
+        conversations = self._for_user(user_id)._with_newest()
+        counted = conversations.order_by().values("user_id").annotate(Count("pk")).values("pk__count")
+        conversations = conversations.annotate(total_count=Subquery(counted))  # type: ignore[no-redef]
+        return conversations.select_related("user", *(["other_user"] if with_others else []))[:size]
 
     @Compiled
-    def _count_of(self, user_id: int) -> "models.QuerySet[Conversation, int]":
-        sides = self._of(user_id).order_by().values("user_id")
-        return sides.annotate(Count("pk")).values_list("pk__count", flat=True)
+    def _count_for_user(self, user_id: int) -> "models.QuerySet[Conversation, int]":
+        conversations = self._for_user(user_id).order_by().values("user_id")
+        return conversations.annotate(Count("pk")).values_list("pk__count", flat=True)
 
-    def _of(self, user_id: int) -> Self:
-        return self.filter(user_id=user_id, active_at__isnull=False).order_by("-active_at", "-other_id")
+    def _for_user(self, user_id: int) -> Self:
+        conversations = self.filter(user_id=user_id, last_message_at__isnull=False)
+        return conversations.order_by("-last_message_at", "-other_user_id")
 
     def _current(self) -> Self:
         current = self.all()
         current._for_write = True  # type: ignore[attr-defined]
         return current
 
-    def _with_seen(self) -> Self:
-        mirrored = self.model.objects.filter(user=OuterRef("other"), other=OuterRef("user"))
-        return self.annotate(seen_up_to=Subquery(mirrored.values("read_up_to")))
+    def _with_peer_read(self) -> Self:
+        mirrored = self.model.objects.filter(user=OuterRef("other_user"), other_user=OuterRef("user"))
+        return self.annotate(peer_last_read_sequence=Subquery(mirrored.values("last_read_sequence")))
 
     def _with_newest(self) -> Self:
-        pair = OuterRef("user"), OuterRef("other")
+        pair = OuterRef("user"), OuterRef("other_user")
         # With "=", PostgreSQL picks the wrong index and reads all of it; ">=" avoids that.
         halves = [
-            half.filter(position__gte=OuterRef("newest")).order_by("-position").values("pk")[:1]
+            half.filter(sequence__gte=OuterRef("last_sequence")).order_by("-sequence").values("pk")[:1]
             for half in (stored_messages().sent(*pair), stored_messages().received(*pair))
         ]
-        return self._with_seen().annotate(newest_id=Coalesce(*(Subquery(half) for half in halves)))
+        return self._with_peer_read().annotate(newest_message_id=Coalesce(*(Subquery(half) for half in halves)))
 
-    def advance(self, message: "Message") -> tuple[int, datetime]:
-        """Record a new message in the conversations of both users, and return its position and its time.
+    def record_message(self, message: "Message") -> tuple[int, datetime]:
+        """Count a new message in the conversations of both users, and return its sequence number and its time.
 
         The time is not before that of the previous message. Both rows stay locked until the transaction ends. One SQL
         statement creates or updates both rows, because Django's upsert can't add to a stored value.
         """
         connection = connections[self.db]
-        at = self.model._meta.get_field("active_at").get_db_prep_save(message.created_at, connection)
-        (one, other, _deleted), (_other, _one, _deleted) = message.sides()
+        at = self.model._meta.get_field("last_message_at").get_db_prep_save(message.created_at, connection)
+        (one, other, _deleted), (_other, _one, _deleted) = message.participants()
         recipient = message.recipient_id
         with connection.cursor() as cursor:
             cursor.execute(
-                advance_sql(self.db),
+                record_message_sql(self.db),
                 [one, other, int(one == recipient), at, other, one, int(other == recipient), at, at],
             )
-            sides = cursor.fetchall()
+            recorded = cursor.fetchall()
         latest = message.created_at
-        if any(is_late for _pk, _position, is_late in sides):  # the clock of this server is behind
-            held = self.filter(pk__in=[pk for pk, _position, _is_late in sides])
-            latest = max(filter(None, held.values_list("active_at", flat=True)))
-            held.update(active_at=latest)  # they differ if one user had deleted the newest message
-        return max(position for _pk, position, _is_late in sides), latest
+        if any(is_late for _pk, _sequence, is_late in recorded):  # the clock of this server is behind
+            locked = self.filter(pk__in=[pk for pk, _sequence, _is_late in recorded])
+            latest = max(filter(None, locked.values_list("last_message_at", flat=True)))
+            locked.update(last_message_at=latest)  # they differ if one user had deleted the newest message
+        return max(sequence for _pk, sequence, _is_late in recorded), latest
 
-    def hold(self, pairs: Iterable[tuple[int, int]]) -> None:
+    def lock(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Lock the conversations of both users of each pair of user ids, in the global order, to avoid deadlocks.
 
-        One query per row uses the unique index, as ``advance()`` does, because MariaDB locks every row that it scans.
+        One query per row uses the unique index, as ``record_message()`` does: MariaDB locks every row that it scans.
         """
-        for user_id, other_id in sorted({side for one, other in pairs for side in ((one, other), (other, one))}):
-            list(self.filter(user_id=user_id, other_id=other_id).select_for_update().values_list("pk"))
+        for user_id, other_id in sorted({key for one, other in pairs for key in ((one, other), (other, one))}):
+            list(self.filter(user_id=user_id, other_user_id=other_id).select_for_update().values_list("pk"))
 
-    def forget(self, gone: "Mapping[tuple[int, int], Collection[Message]]") -> None:
+    def decrement_counters(self, gone: "Mapping[tuple[int, int], Collection[Message]]") -> None:
         """Subtract messages from the counters of the conversations of users who no longer see them.
 
         ``gone`` has the messages by the id of that user and the id of the other user. The caller has locked these
-        conversations with ``hold()``, and has already changed or deleted the rows of the messages.
+        conversations with ``lock()``, and has already changed or deleted the rows of the messages.
         """
         users, others = zip(*gone, strict=True) if gone else ((), ())
-        for side in self.filter(user_id__in=users, other_id__in=others):
-            messages = gone[side.user_id, side.other_id]
-            side.messages -= len(messages)
-            side.unread -= sum(
-                message.recipient_id == side.user_id and message.position > side.read_up_to for message in messages
+        for conversation in self.filter(user_id__in=users, other_user_id__in=others):
+            messages = gone[conversation.user_id, conversation.other_user_id]
+            conversation.message_count -= len(messages)
+            conversation.unread_count -= sum(
+                message.recipient_id == conversation.user_id and message.sequence > conversation.last_read_sequence
+                for message in messages
             )
-            newest = next(iter(stored_messages(self.db).of_side(side, below=side.position + 1)), None)
-            side.newest, side.active_at = (newest.position, newest.created_at) if newest else (None, None)
-            side.save(using=self.db, update_fields=["messages", "unread", "newest", "active_at"])
+            visible = stored_messages(self.db).in_conversation(conversation, below=conversation.sequence + 1)
+            conversation.last_sequence = visible[0].sequence if visible else None
+            conversation.last_message_at = visible[0].created_at if visible else None
+            counters = ["message_count", "unread_count", "last_sequence", "last_message_at"]
+            conversation.save(using=self.db, update_fields=counters)
 
 
 @cache
-def advance_sql(using: str) -> str:
-    """Return ``ADVANCE`` in the SQL dialect of a database."""
+def record_message_sql(using: str) -> str:
+    """Return ``RECORD_MESSAGE`` in the SQL dialect of a database."""
     connection = connections[using]
     quote = connection.ops.quote_name
     name = {field.name: quote(str(field.column)) for field in Conversation._meta.concrete_fields}
     if connection.features.supports_update_conflicts_with_target:
-        name["on_conflict"] = f"ON CONFLICT ({name['user']}, {name['other']}) DO UPDATE SET"
+        name["on_conflict"] = f"ON CONFLICT ({name['user']}, {name['other_user']}) DO UPDATE SET"
         new = "EXCLUDED.{}"
     else:  # pragma: no cover, only MariaDB; the test suite runs on MariaDB, too
         name["on_conflict"] = "ON DUPLICATE KEY UPDATE"
         new = "VALUES({})"
-    name |= {f"new_{field}": new.format(name[field]) for field in ("unread", "active_at")}
-    return ADVANCE.format(table=quote(Conversation._meta.db_table), **name)
+    name |= {f"new_{field}": new.format(name[field]) for field in ("unread_count", "last_message_at")}
+    return RECORD_MESSAGE.format(table=quote(Conversation._meta.db_table), **name)
 
 
 class Conversation(models.Model):
@@ -249,30 +281,32 @@ class Conversation(models.Model):
         related_name="ossn_conversations",
         verbose_name=_("user"),
     )
-    other = models.ForeignKey(
+    other_user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.CASCADE,
         related_name="+",
         verbose_name=_("other user"),
     )
-    position = models.PositiveBigIntegerField(_("position"), default=0, editable=False)
-    """The position of the newest message that was ever sent, the same for both users."""
-    messages = models.PositiveBigIntegerField(_("messages"), default=0)
+    sequence = models.PositiveBigIntegerField(_("sequence number"), default=0, editable=False)
+    """The sequence number of the newest message that was ever sent, the same for both users."""
+    message_count = models.PositiveBigIntegerField(_("number of messages"), default=0)
     """The number of messages that the user has not deleted."""
-    unread = models.PositiveBigIntegerField(_("unread messages"), default=0)
-    """The number of these messages that the other user sent and that have a position above ``read_up_to``."""
-    read_up_to = models.PositiveBigIntegerField(_("read up to"), default=0)
-    """The position up to which the user has read the messages of the other user."""
-    newest = models.PositiveBigIntegerField(_("newest message"), null=True, editable=False)
-    """The position of the newest message that the user has not deleted, ``None`` if there are none."""
-    active_at = models.DateTimeField(_("active at"), null=True)
-    """The time at which the message at the position ``newest`` was sent, ``None`` if there is none."""
+    unread_count = models.PositiveBigIntegerField(_("number of unread messages"), default=0)
+    """The number of these messages that the user received and has not read."""
+    last_read_sequence = models.PositiveBigIntegerField(_("last read sequence number"), default=0)
+    """The user has read the messages of the other user up to this sequence number."""
+    last_sequence = models.PositiveBigIntegerField(_("last sequence number"), null=True, editable=False)
+    """The sequence number of the newest message that the user has not deleted, ``None`` if there are none."""
+    last_message_at = models.DateTimeField(_("time of the last message"), null=True)
+    """The time of the message with the number ``last_sequence``, ``None`` if there is none."""
 
-    seen_up_to: int | None = None
-    """The position up to which the other user has read the messages of the user; ``None`` if it is not loaded."""
-    newest_id: int | None = None
-    of_all: int | None = None
+    peer_last_read_sequence: int | None = None
+    """The other user has read the user's messages up to this sequence number; ``None`` if it is not loaded."""
+    newest_message_id: int | None = None
+    total_count: int | None = None
     """The total number of the user's conversations; only on the first page of ``recent()``, ``None`` elsewhere."""
+    is_answered = False
+    """Whether the recipient of ``newest_message`` has replied to it with messages that the user has deleted."""
     newest_message: "Message | None" = None
     """The newest message that the user has not deleted; only on conversations of ``Conversation.objects.recent()``."""
 
@@ -283,11 +317,11 @@ class Conversation(models.Model):
         verbose_name_plural = _("conversations")
         default_permissions = ()
         constraints = [
-            models.UniqueConstraint(fields=["user", "other"], name="ossn_conversation_unique"),
+            models.UniqueConstraint(fields=["user", "other_user"], name="ossn_conversation_unique"),
         ]
         indexes = [
-            models.Index(fields=["user", "-active_at", "-other"], name="ossn_conversation_recent"),
-            models.Index(fields=["user", "unread"], name="ossn_conversation_unread"),
+            models.Index(fields=["user", "-last_message_at", "-other_user"], name="ossn_conversation_recent"),
+            models.Index(fields=["user", "unread_count"], name="ossn_conversation_unread"),
         ]
 
     def __str__(self) -> str:
@@ -301,43 +335,43 @@ class Conversation(models.Model):
         default.
         """
         size = size or conf.PAGE_SIZE
-        skip, below = (max(number, 1) - 1) * size, self.position + 1
-        if before is None and skip >= self.messages:
+        skip, below = (max(number, 1) - 1) * size, self.sequence + 1
+        if before is None and skip >= self.message_count:
             return []
         messages = stored_messages(self._state.db)
         if before is not None:
-            skip, below = 0, messages.position_of(before, self)
-        elif self.messages == self.position:  # nothing was ever deleted, so each page is a known range of positions
+            skip, below = 0, messages.sequence_of(before, self)
+        elif self.message_count == self.sequence:  # nothing was ever deleted, so each page is a known range
             skip, below = 0, below - skip
-        return self.told(messages.of_side(self, below=below, skip=skip, size=size))
+        return self.annotate_read(messages.in_conversation(self, below=below, skip=skip, size=size))
 
-    def unread_page(self, number: int = 1, *, size: int | None = None) -> "list[Message]":
-        """Return a page of the messages that the user has received and not read, newest first.
+    def unread_messages(self) -> "list[Message]":
+        """Return the messages that the user has received and not read, newest first.
 
-        ``number`` counts pages from 1. ``size`` is ``PAGE_SIZE`` by default.
+        If there are more than ``MAX_UNREAD_MESSAGES``, return the oldest of them: after ``mark_read(messages[0])``, the
+        next call returns the rest.
         """
-        size = size or conf.PAGE_SIZE
-        skip = (max(number, 1) - 1) * size
-        if skip >= self.unread:
+        if not self.unread_count:
             return []
-        return self.told(stored_messages(self._state.db).unread_of_side(self, skip=skip, size=size))
+        oldest = stored_messages(self._state.db).unread_in_conversation(self)[:MAX_UNREAD_MESSAGES]
+        return self.annotate_read(reversed(oldest))
 
-    def mark_read(self) -> int:
+    def mark_read(self, last: "Message | None" = None) -> int:
         """Mark the messages that the user has received as read, and return the number of messages that it marked.
 
-        Messages that arrived after this object was loaded stay unread. If any message was marked, the signal
-        ``message_viewed`` is sent after the commit.
+        ``last`` is the newest message to mark. By default, messages that arrived after this object was loaded stay
+        unread. If any message was marked, the signal ``message_read`` is sent after the commit.
         """
-        marked: int = type(self).objects.mark_read(self)
+        marked: int = type(self).objects.mark_read(self, last)
         return marked
 
-    def told(self, messages: "Iterable[Message]") -> "list[Message]":
-        """Set ``is_viewed`` on the messages, and return them as a list."""
-        told = list(messages)
-        if self.seen_up_to is None and any(message.sender_id == self.user_id for message in told):
-            mirrored = type(self).objects.using(self._state.db).filter(user=self.other_id, other=self.user_id)
-            self.seen_up_to = mirrored.values_list("read_up_to", flat=True).first()
-        for message in told:
-            up_to = self.seen_up_to if message.sender_id == self.user_id else self.read_up_to
-            message.is_viewed = message.position <= (up_to or 0)
-        return told
+    def annotate_read(self, messages: "Iterable[Message]") -> "list[Message]":
+        """Set ``is_read`` on the messages, and return them as a list."""
+        annotated = list(messages)
+        if self.peer_last_read_sequence is None and any(message.sender_id == self.user_id for message in annotated):
+            mirrored = type(self).objects.using(self._state.db).filter(user=self.other_user_id, other_user=self.user_id)
+            self.peer_last_read_sequence = mirrored.values_list("last_read_sequence", flat=True).first()
+        for message in annotated:
+            up_to = self.peer_last_read_sequence if message.sender_id == self.user_id else self.last_read_sequence
+            message.is_read = message.sequence <= (up_to or 0)
+        return annotated

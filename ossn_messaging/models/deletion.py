@@ -15,7 +15,7 @@ from ossn_messaging.attachments.uploads import temporary_file
 from ossn_messaging.models.attachments import Attachment
 from ossn_messaging.models.conversations import Conversation
 from ossn_messaging.signals import message_deleted
-from ossn_messaging.storage import discard
+from ossn_messaging.storage import delete_file
 
 if TYPE_CHECKING:
     from ossn_messaging.models.messages import Message
@@ -26,7 +26,7 @@ class DeletingQuerySet(models.QuerySet["Message"]):
         """Delete the messages as if they had never been sent, and return Django's numbers of deleted rows."""
         self._for_write = True
         with transaction.atomic(using=self.db):
-            self._hold(self.using(self.db).order_by().values_list("sender_id", "recipient_id").distinct())
+            self._lock(self.using(self.db).order_by().values_list("sender_id", "recipient_id").distinct())
             return super().delete()
 
     delete.alters_data = True  # type: ignore[attr-defined]
@@ -38,8 +38,8 @@ class DeletingQuerySet(models.QuerySet["Message"]):
         If the other user has already deleted a message, it is deleted permanently, with its file. The signal
         ``message_deleted`` is sent for each message after the commit.
         """
-        with self._held() as held:
-            seen = [message for message in held if message.is_visible_to(user)]
+        with self._locked() as locked:
+            seen = [message for message in locked if message.is_visible_to(user)]
             gone: dict[tuple[int, int], list[Message]] = {}
             for message in seen:
                 if message.sender_id == user.pk:
@@ -47,10 +47,10 @@ class DeletingQuerySet(models.QuerySet["Message"]):
                 else:
                     message.deleted_by_recipient = True
                 gone.setdefault((user.pk, message.sender_id + message.recipient_id - user.pk), []).append(message)
-            for side in ("sender", "recipient"):
-                rows = self._rows(message for message in seen if getattr(message, f"{side}_id") == user.pk)
-                rows.update(**{f"deleted_by_{side}": True})
-            Conversation.objects.using(self.db).forget(gone)
+            for role in ("sender", "recipient"):
+                rows = self._rows(message for message in seen if getattr(message, f"{role}_id") == user.pk)
+                rows.update(**{f"deleted_by_{role}": True})
+            Conversation.objects.using(self.db).decrement_counters(gone)
             both = [message for message in seen if message.deleted_by_sender and message.deleted_by_recipient]
             if both:
                 self._rows(both).delete()
@@ -67,8 +67,8 @@ class DeletingQuerySet(models.QuerySet["Message"]):
         Both users still see that there was a message. The signal ``message_deleted`` is sent after the commit for each
         message that was not already deleted for both.
         """
-        with self._held() as held:
-            left = [message for message in held if not message.is_deleted]
+        with self._locked() as locked:
+            left = [message for message in locked if not message.is_deleted]
             Attachment.objects.using(self.db).filter(message__in=left).delete()
             now = timezone.now()
             self._rows(left).update(text="", deleted_at=now)
@@ -76,33 +76,33 @@ class DeletingQuerySet(models.QuerySet["Message"]):
                 message.text, message.deleted_at = "", now
                 message.lacks_attachment()
             self._announce(left, None)
-        return len(held)
+        return len(locked)
 
     delete_for_both.alters_data = True  # type: ignore[attr-defined]
 
     def delete_attachments(self) -> int:
         """Delete the attachments of the messages for both users, and return their number. The texts stay."""
-        with self._held() as held:
-            _deleted, numbers = Attachment.objects.using(self.db).filter(message__in=held).delete()
+        with self._locked() as locked:
+            _deleted, numbers = Attachment.objects.using(self.db).filter(message__in=locked).delete()
         return numbers.get(Attachment._meta.label, 0)
 
     delete_attachments.alters_data = True  # type: ignore[attr-defined]
 
     @contextmanager
-    def _held(self) -> "Iterator[list[Message]]":
+    def _locked(self) -> "Iterator[list[Message]]":
         """Lock the conversations of these messages until the transaction ends, and yield the reloaded messages."""
         self._for_write = True
         with transaction.atomic(using=self.db):
             found = list(self.using(self.db))
-            self._hold((message.sender_id, message.recipient_id) for message in found)
+            self._lock((message.sender_id, message.recipient_id) for message in found)
             yield list(self._rows(found).select_related("attachment", "sender", "recipient"))
 
     def _rows(self, messages: "Iterable[Message]") -> models.QuerySet["Message"]:
         rows: models.QuerySet[Message] = self.model.objects.using(self.db)
         return rows.filter(pk__in=[message.pk for message in messages])
 
-    def _hold(self, pairs: "Iterable[tuple[int, int]]") -> None:
-        Conversation.objects.using(self.db).hold(pairs)
+    def _lock(self, pairs: "Iterable[tuple[int, int]]") -> None:
+        Conversation.objects.using(self.db).lock(pairs)
 
     def _announce(self, messages: "list[Message]", user: AbstractBaseUser | None) -> None:
         for message in messages:
@@ -110,30 +110,30 @@ class DeletingQuerySet(models.QuerySet["Message"]):
             transaction.on_commit(send, using=self.db)
 
 
-CHUNK = 1000
+BATCH_SIZE = 1000
 """The number of messages that are in memory at once while their user is deleted."""
 
 
-def with_user(collector: Any, field: Any, messages: Any, using: str) -> None:
+def cascade_in_batches(collector: Any, field: Any, messages: Any, using: str) -> None:
     """Delete messages with their user in batches: an ``on_delete`` like ``CASCADE`` for any number of messages.
 
-    The admin's confirmation page lists only the first ``CHUNK`` messages. If a model of the site may protect messages
-    from deletion, this is ``CASCADE``, so that Django checks all messages before it deletes anything.
+    The admin's confirmation page lists only the first ``BATCH_SIZE`` messages. If a model of the site may protect
+    messages from deletion, this is ``CASCADE``, so that Django checks all messages before it deletes anything.
     """
     if _may_be_kept(messages.model, set()):
         CASCADE(collector, field, messages, using)
         return
     if hasattr(collector, "nested"):  # the collector of the admin, which may not be installed
-        CASCADE(collector, field, messages[:CHUNK], using)
+        CASCADE(collector, field, messages[:BATCH_SIZE], using)
         return
-    of_users = next((rows for rows in collector.fast_deletes if isinstance(rows, MessagesOfUser)), None)
+    of_users = next((rows for rows in collector.fast_deletes if isinstance(rows, BatchedMessageDeletion)), None)
     if of_users is None:
-        of_users = MessagesOfUser(messages.model)
+        of_users = BatchedMessageDeletion(messages.model)
         collector.fast_deletes.append(of_users)
     of_users.querysets.append(messages.order_by("pk"))
 
 
-with_user.lazy_sub_objs = True  # type: ignore[attr-defined]
+cascade_in_batches.lazy_sub_objs = True  # type: ignore[attr-defined]
 
 
 def _may_be_kept(model: type[models.Model], seen: set[type[models.Model]]) -> bool:
@@ -151,7 +151,7 @@ def _may_be_kept(model: type[models.Model], seen: set[type[models.Model]]) -> bo
     )
 
 
-class MessagesOfUser:
+class BatchedMessageDeletion:
     """The messages of a deleted user, as an entry of Django's ``Collector.fast_deletes``."""
 
     def __init__(self, model: "type[Message]") -> None:
@@ -165,24 +165,24 @@ class MessagesOfUser:
         """Delete the messages and their related rows, and return their number. Files are deleted after the commit."""
         # Lock conversations first, in the global order, to avoid deadlocks.
         pairs = (rows.order_by().values_list("sender_id", "recipient_id").distinct() for rows in self.querysets)
-        Conversation.objects.using(using).hold({pair for found in pairs for pair in found})
+        Conversation.objects.using(using).lock({pair for found in pairs for pair in found})
         count = sum(self._delete_rows(rows, using) for rows in self.querysets)
-        transaction.on_commit(self.discard_files, using=using)
+        transaction.on_commit(self.delete_files, using=using)
         return count
 
     def _delete_rows(self, rows: "models.QuerySet[Message]", using: str) -> int:
         count, messages = 0, rows
-        while chunk := list(messages[:CHUNK]):
+        while batch := list(messages[:BATCH_SIZE]):
             # A query from the beginning would scan the index entries of all rows that were deleted before.
-            messages = rows.filter(pk__gt=chunk[-1].pk)
-            count += len(chunk)
+            messages = rows.filter(pk__gt=batch[-1].pk)
+            count += len(batch)
             collector = Collector(using, origin=self)  # type: ignore[arg-type]
-            collector.collect(chunk)
+            collector.collect(batch)
             collector.delete()
         return count
 
-    def discard_files(self) -> None:
+    def delete_files(self) -> None:
         with self.files as names:
             names.seek(0)
             for name in names:
-                discard(name.decode().rstrip("\n"))
+                delete_file(name.decode().rstrip("\n"))

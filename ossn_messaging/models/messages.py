@@ -24,7 +24,7 @@ from ossn_messaging.exceptions import (
 from ossn_messaging.models.api_keys import APIKey
 from ossn_messaging.models.attachments import Attachment, StoredFile
 from ossn_messaging.models.conversations import Conversation
-from ossn_messaging.models.deletion import with_user
+from ossn_messaging.models.deletion import cascade_in_batches
 from ossn_messaging.models.idempotency import IdempotencyRecord
 from ossn_messaging.models.querysets import MessageQuerySet
 from ossn_messaging.models.users import is_active
@@ -79,8 +79,8 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
         ``MessagingDisabled``, ``BlankMessage``, ``UserNotFound`` (a user is not active), ``SelfMessage``,
         ``ScopeMissing`` and ``UserNotPermitted`` (the key lacks a permission), ``BadIdempotencyKey``,
         ``IdempotencyConflict``, ``NotAllowed``, ``TextTooLong``, ``TextNotUnicode``, ``AttachmentRefused``,
-        ``AttachmentTooLarge`` and ``StoreFailed`` (the file could not be inspected or stored). If the database fails,
-        Django's ``DatabaseError`` is raised.
+        ``AttachmentTooLarge`` and ``ServiceUnavailable`` (the file could not be inspected or stored). If the database
+        fails, Django's ``DatabaseError`` is raised.
         """
         if not conf.ENABLED:
             raise MessagingDisabled
@@ -131,8 +131,8 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
         written = False
         try:
             with transaction.atomic(using=using):
-                # This locks first. Only the owner of the lock gets an id, so ids and positions grow in the same order.
-                message.position, message.created_at = Conversation.objects.using(using).advance(message)
+                # This locks first. Only the owner of the lock gets an id, so ids and sequence numbers grow alike.
+                message.sequence, message.created_at = Conversation.objects.using(using).record_message(message)
                 message.save(using=using)
                 if stored:
                     stored.claim(message, using)
@@ -153,19 +153,19 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
 class Message(models.Model):
     """A text from one user to another. Create messages only by ``Message.objects.send()``.
 
-    Within a conversation, ids, positions and times grow in the order of the commits.
+    Within a conversation, ids, sequence numbers and times grow in the order of the commits.
     """
 
     sender = models.ForeignKey(
         settings.AUTH_USER_MODEL,
-        on_delete=with_user,
+        on_delete=cascade_in_batches,
         db_index=False,
         related_name="ossn_messages_sent",
         verbose_name=_("sender"),
     )
     recipient = models.ForeignKey(
         settings.AUTH_USER_MODEL,
-        on_delete=with_user,
+        on_delete=cascade_in_batches,
         db_index=False,
         related_name="ossn_messages_received",
         verbose_name=_("recipient"),
@@ -182,10 +182,10 @@ class Message(models.Model):
     )
     """The key that sent the message, ``None`` if the site's own code sent it."""
     created_at = models.DateTimeField(_("sent at"), default=timezone.now, editable=False)
-    position = models.PositiveBigIntegerField(_("position"), editable=False)
+    sequence = models.PositiveBigIntegerField(_("sequence number"), editable=False)
     """The number of the message in its conversation, from 1.
 
-    Pages are ordered by ``position`` and not by ``id``: PostgreSQL may scan the index of ``id`` backwards through the
+    Pages are ordered by ``sequence`` and not by ``id``: PostgreSQL may scan the index of ``id`` backwards through the
     messages of all users until it has found a page of a conversation whose last message is old.
     """
     deleted_by_sender = models.BooleanField(_("deleted by its sender"), default=False)
@@ -193,7 +193,7 @@ class Message(models.Model):
     deleted_at = models.DateTimeField(_("deleted for both at"), null=True, blank=True, editable=False)
     """The time at which text and file were deleted for both users, or ``None``. Both still see that it existed."""
 
-    is_viewed = False
+    is_read = False
     """Whether the recipient has read the message; only set on messages that a conversation returned."""
     replayed_from: "IdempotencyRecord | None" = None
     """The record by which ``Message.objects.send()`` found this message instead of sending it again, or ``None``."""
@@ -211,9 +211,9 @@ class Message(models.Model):
         ]
         indexes = [
             # In each of these, a user's messages of a conversation are one range, whatever else was deleted.
-            models.Index(fields=["sender", "recipient", "deleted_by_sender", "position"], name="ossn_message_sent"),
+            models.Index(fields=["sender", "recipient", "deleted_by_sender", "sequence"], name="ossn_message_sent"),
             models.Index(
-                fields=["recipient", "sender", "deleted_by_recipient", "position"], name="ossn_message_received"
+                fields=["recipient", "sender", "deleted_by_recipient", "sequence"], name="ossn_message_received"
             ),
             # For the admin, newest first. The last two contain only deleted messages, so they cost a send nothing.
             models.Index(fields=["sender", "id"], name="ossn_message_from"),
@@ -241,7 +241,7 @@ class Message(models.Model):
         """Cache on this object that there is no attachment, so that no query looks for it."""
         self._meta.get_field("attachment").set_cached_value(self, None)  # type: ignore[union-attr]
 
-    def sides(self) -> list[tuple[int, int, bool]]:
+    def participants(self) -> list[tuple[int, int, bool]]:
         """Return (user id, other user's id, whether the user deleted it) for both users, in the order of locking."""
         return sorted(
             [
@@ -259,14 +259,14 @@ class Message(models.Model):
     def deletion(self) -> str:
         """A text that says for which users the message is deleted; empty if it is not deleted."""
         if self.is_deleted:
-            return str(_("for both sides"))
+            return str(_("for both users"))
         if self.deleted_by_sender:
             return str(_("by its sender"))
         return str(_("by its recipient")) if self.deleted_by_recipient else ""
 
     def is_visible_to(self, user: "AbstractBaseUser | AnonymousUser") -> bool:
         """Return whether ``user`` is the sender or the recipient and has not deleted the message."""
-        return any(user_id == user.pk and not deleted for user_id, _other_id, deleted in self.sides())
+        return any(user_id == user.pk and not deleted for user_id, _other_id, deleted in self.participants())
 
     def is_readable_by(self, user: "AbstractBaseUser | AnonymousUser") -> bool:
         """Return whether ``user`` is the sender or the recipient, has not deleted the message and is active."""

@@ -23,8 +23,6 @@ Row = TypeVar("Row", bound=models.Model)
 
 USERS_PER_QUERY = 500
 ROWS_PER_QUERY = 1000
-FIELDS = ("position", "messages", "unread", "read_up_to", "newest", "active_at")
-"""The fields of a conversation that follow from its messages."""
 
 
 @dataclass(frozen=True)
@@ -48,74 +46,82 @@ def find_differences(using: str, progress: Callable[..., Iterable[Any]]) -> Iter
         for low, high in _without_rows(messages).iterator(chunk_size=ROWS_PER_QUERY):
             yield Difference(low, high, "there are messages and no rows")
         for low, high in _out_of_order(messages).iterator(chunk_size=ROWS_PER_QUERY):
-            yield Difference(low, high, "the positions of the messages do not grow with their ids")
-    sides = Conversation.objects.using(using)
-    for side in progress(_in_order(_counted(sides)), "conversations", sides.count()):
-        if side.user_id == side.other_id:
-            yield Difference(side.user_id, side.other_id, "there is a row without another user")
-        elif details := _correct(side):
-            yield Difference(side.user_id, side.other_id, "; ".join(details))
+            yield Difference(low, high, "the sequence numbers of the messages do not grow with their ids")
+    conversations = Conversation.objects.using(using)
+    for conversation in progress(_in_order(_counted(conversations)), "conversations", conversations.count()):
+        if conversation.user_id == conversation.other_user_id:
+            yield Difference(conversation.user_id, conversation.other_user_id, "there is a row without another user")
+        elif details := _correct(conversation):
+            yield Difference(conversation.user_id, conversation.other_user_id, "; ".join(details))
 
 
 def rebuild(user_id: int, other_id: int, using: str) -> None:
     """Correct the conversations of two users while their rows are locked, so that messages can be sent meanwhile.
 
-    If the positions of the messages do not grow with their ids, the messages get new positions, and each user has read
-    what is before the first message that was unread. A user whose row was missing has read nothing.
+    If the sequence numbers of the messages do not grow with their ids, the messages get new ones, and each user has
+    read what is before the first message that was unread. A user whose row was missing has read nothing.
     """
-    sides = Conversation.objects.using(using).filter(user__in=(user_id, other_id), other__in=(user_id, other_id))
+    both = user_id, other_id
+    conversations = Conversation.objects.using(using).filter(user__in=both, other_user__in=both)
     with transaction.atomic(using=using):
-        sides.hold([(user_id, other_id)])
-        sides.filter(user=F("other")).delete()
+        conversations.lock([both])
+        conversations.filter(user=F("other_user")).delete()
         if user_id == other_id:
             return
-        pairs = {(user_id, other_id), (other_id, user_id)}
-        if missing := pairs - set(sides.values_list("user_id", "other_id")):
-            rows = [Conversation(user_id=user, other_id=other) for user, other in sorted(missing)]
-            sides.bulk_create(rows, ignore_conflicts=True)
-            sides.hold(missing)
+        pairs = {both, both[::-1]}
+        if missing := pairs - set(conversations.values_list("user_id", "other_user_id")):
+            rows = [Conversation(user_id=user, other_user_id=other) for user, other in sorted(missing)]
+            conversations.bulk_create(rows, ignore_conflicts=True)
+            conversations.lock(missing)
         halves = [Message.objects.using(using).filter(sender=user, recipient=other) for user, other in pairs]
         if _out_of_order(_paired(halves[0] | halves[1])).exists():
-            _renumber(halves, sides)
-        for side in _counted(sides):
-            _correct(side)
-            side.save(using=using, update_fields=FIELDS)
+            _renumber(halves, conversations)
+        for conversation in _counted(conversations):
+            _correct(conversation)
+            conversation.save(using=using)
 
 
-def _correct(side: Any) -> list[str]:
+def _correct(conversation: Any) -> list[str]:
     """Correct the fields of a row that ``_counted()`` returned, and return a text for each difference."""
-    visible = [(side.sent_position, side.sent_at), (side.received_position, side.received_at)]
-    newest, active_at = max(visible, key=itemgetter(0))
-    position = max(side.position, side.mirrored_position or 0, newest, side.deleted_position)
-    read_up_to = min(side.read_up_to, position)
-    values = position, side.sent + side.received, side.received_unread, read_up_to, newest or None, active_at
-    details = [] if side.mirrored_position is not None else ["the row of the other user is missing"]
-    for field, value in zip(FIELDS, values, strict=True):
-        if getattr(side, field) != value:
-            details.append(f"{field} is {getattr(side, field)}, not {value}")
-            setattr(side, field, value)
+    sent = conversation.sent_sequence, conversation.sent_at
+    received = conversation.received_sequence, conversation.received_at
+    newest, last_message_at = max(sent, received, key=itemgetter(0))
+    sequence = max(conversation.sequence, conversation.mirrored_sequence or 0, newest, conversation.deleted_sequence)
+    correct = {
+        "sequence": sequence,
+        "message_count": conversation.sent + conversation.received,
+        "unread_count": conversation.received_unread,
+        "last_read_sequence": min(conversation.last_read_sequence, sequence),
+        "last_sequence": newest or None,
+        "last_message_at": last_message_at,
+    }
+    details = [] if conversation.mirrored_sequence is not None else ["the row of the other user is missing"]
+    for field, value in correct.items():
+        if getattr(conversation, field) != value:
+            details.append(f"{field} is {getattr(conversation, field)}, not {value}")
+            setattr(conversation, field, value)
     return details
 
 
-def _counted(sides: "ConversationQuerySet") -> "ConversationQuerySet":
-    """Annotate conversations with the numbers and positions of their messages, each from one range of an index."""
-    user, other = OuterRef("user"), OuterRef("other")
+def _counted(conversations: "ConversationQuerySet") -> "ConversationQuerySet":
+    """Annotate conversations with what their messages say. Each annotation reads one range of an index."""
+    user, other = OuterRef("user"), OuterRef("other_user")
     messages = Message.objects.all()
     sent, received = messages.sent(user, other), messages.received(user, other)
     deleted = (
         messages.filter(sender=user, recipient=other, deleted_by_sender=Value(True)),
         messages.filter(recipient=user, sender=other, deleted_by_recipient=Value(True)),
     )
-    return sides.annotate(
+    return conversations.annotate(
         sent=_count(sent),
         received=_count(received),
-        received_unread=_count(received.filter(position__gt=OuterRef("read_up_to"))),
-        sent_position=Coalesce(_newest(sent, "position"), 0),
-        received_position=Coalesce(_newest(received, "position"), 0),
+        received_unread=_count(received.filter(sequence__gt=OuterRef("last_read_sequence"))),
+        sent_sequence=Coalesce(_newest(sent, "sequence"), 0),
+        received_sequence=Coalesce(_newest(received, "sequence"), 0),
         sent_at=_newest(sent, "created_at"),
         received_at=_newest(received, "created_at"),
-        deleted_position=Greatest(*(Coalesce(_newest(half, "position"), 0) for half in deleted)),
-        mirrored_position=Subquery(Conversation.objects.filter(user=other, other=user).values("position")),
+        deleted_sequence=Greatest(*(Coalesce(_newest(half, "sequence"), 0) for half in deleted)),
+        mirrored_sequence=Subquery(Conversation.objects.filter(user=other, other_user=user).values("sequence")),
     )
 
 
@@ -124,7 +130,7 @@ def _count(messages: "MessageQuerySet") -> Coalesce:
 
 
 def _newest(messages: "MessageQuerySet", field: str) -> Subquery:
-    return Subquery(messages.order_by("-position").values(field)[:1])
+    return Subquery(messages.order_by("-sequence").values(field)[:1])
 
 
 def _paired(messages: "MessageQuerySet") -> "MessageQuerySet":
@@ -144,33 +150,34 @@ def _pairs_from(first: int, last: int, using: str) -> "MessageQuerySet":
 def _without_rows(messages: "MessageQuerySet") -> "models.QuerySet[Message, tuple[int, int]]":
     """Return the pairs of user ids of messages whose two conversations are both missing."""
     low, high = OuterRef("low"), OuterRef("high")
-    rows = (Exists(Conversation.objects.filter(user=user, other=other)) for user, other in ((low, high), (high, low)))
-    without_rows: MessageQuerySet = messages.exclude(next(rows)).exclude(next(rows))
+    rows = Conversation.objects.all()
+    of_low, of_high = Exists(rows.filter(user=low, other_user=high)), Exists(rows.filter(user=high, other_user=low))
+    without_rows: MessageQuerySet = messages.filter(~of_low, ~of_high)
     return without_rows.values_list("low", "high").distinct()
 
 
 def _out_of_order(messages: "MessageQuerySet") -> "models.QuerySet[Message, tuple[int, int]]":
-    """Return the pairs of user ids of messages whose positions do not grow with their ids, from 1."""
-    previous = Window(Lag("position"), partition_by=[F("low"), F("high")], order_by="pk")
-    wrong = messages.annotate(previous=Coalesce(previous, 0)).filter(previous__gte=F("position"))
+    """Return the pairs of user ids of messages whose sequence numbers do not grow with their ids, from 1."""
+    previous = Window(Lag("sequence"), partition_by=[F("low"), F("high")], order_by="pk")
+    wrong = messages.annotate(previous=Coalesce(previous, 0)).filter(previous__gte=F("sequence"))
     return wrong.values_list("low", "high").distinct()
 
 
-def _renumber(halves: "list[MessageQuerySet]", sides: "ConversationQuerySet") -> None:
-    """Give the messages of two users new positions in the order of their ids, and move the read marks with them."""
-    marks = dict(sides.values_list("user_id", "read_up_to"))
+def _renumber(halves: "list[MessageQuerySet]", conversations: "ConversationQuerySet") -> None:
+    """Give the messages of two users new sequence numbers in the order of their ids, and adapt the read marks."""
+    marks = dict(conversations.values_list("user_id", "last_read_sequence"))
     read = dict[int, int]()
-    rows = (_in_order(half.only("position", "recipient_id")) for half in halves)
+    rows = (_in_order(half.only("sequence", "recipient_id")) for half in halves)
     numbered = enumerate(merge(*rows, key=attrgetter("pk")), 1)
-    position = 0
+    sequence = 0
     while page := list(islice(numbered, ROWS_PER_QUERY)):
-        for position, message in page:
-            if message.position > marks[message.recipient_id]:
-                read.setdefault(message.recipient_id, position - 1)
-            message.position = position
-        Message.objects.using(sides.db).bulk_update([message for _position, message in page], ["position"])
+        for sequence, message in page:
+            if message.sequence > marks[message.recipient_id]:
+                read.setdefault(message.recipient_id, sequence - 1)
+            message.sequence = sequence
+        Message.objects.using(conversations.db).bulk_update([message for _sequence, message in page], ["sequence"])
     for user_id in marks:
-        sides.filter(user=user_id).update(read_up_to=read.get(user_id, position))
+        conversations.filter(user=user_id).update(last_read_sequence=read.get(user_id, sequence))
 
 
 def _in_order(rows: "models.QuerySet[Row]") -> "Iterator[Row]":

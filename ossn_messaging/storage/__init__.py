@@ -21,7 +21,7 @@ from ossn_messaging.conf import conf
 if TYPE_CHECKING:
     from ossn_messaging.storage.s3 import S3AttachmentStorage
 
-__all__ = ["ALIAS", "FOLDER", "LocalAttachmentStorage", "S3AttachmentStorage", "attachment_storage", "discard"]
+__all__ = ["ALIAS", "FOLDER", "LocalAttachmentStorage", "S3AttachmentStorage", "attachment_storage", "delete_file"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def current_prefix() -> str:
     raise ImproperlyConfigured(f"OSSN_MESSAGING['ATTACHMENT_PREFIX'] returned {prefix!r}, which is no folder name.")
 
 
-def discard(name: str) -> None:
+def delete_file(name: str) -> None:
     """Delete a file from the storage. If that fails, log the error; the file stays without a row."""
     try:
         attachment_storage().delete(name)

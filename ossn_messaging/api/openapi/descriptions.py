@@ -50,7 +50,7 @@ EVERYWHERE: tuple[Made, ...] = (
     errors.UnsupportedContentType,
     lambda: errors.TooManyRequests(30),
     errors.ServerError,
-    errors.StoreFailed,
+    errors.ServiceUnavailable,
 )
 ENDPOINT: tuple[Made, ...] = (
     errors.InvalidKey,
@@ -62,8 +62,8 @@ ENDPOINT: tuple[Made, ...] = (
 READING: tuple[Made, ...] = (errors.ReaderNotFound, lambda: errors.ScopeMissing("read"), *ENDPOINT)
 DELETING: tuple[Made, ...] = (
     errors.ReaderNotFound,
-    errors.MessageNotFound,
-    errors.UnknownDeletion,
+    lambda: errors.MessageNotFound("5"),
+    lambda: errors.InvalidParameter("for", "both", _("`all` or `me`")),
     lambda: errors.ScopeMissing("send"),
     *ENDPOINT,
 )
@@ -104,7 +104,7 @@ DESCRIPTIONS: dict[type[EnvelopeView], Description] = {
     ),
     views.MessageNew: Description(
         _("What a user has not viewed of another's messages, newest first"),
-        lambda: (user("to", _("the user who reads"), 2), user("from", _("the other user")), PAGE, MARK),
+        lambda: (user("to", _("the user who reads"), 2), user("from", _("the other user")), MARK),
         READING,
         "New",
     ),

@@ -10,7 +10,7 @@ from ossn_messaging.models.repair import find_differences, rebuild
 
 
 class Command(BaseCommand):
-    help = "Looks after the counters and positions of conversations."
+    help = "Looks after the counters and sequence numbers of conversations."
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
