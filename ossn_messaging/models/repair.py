@@ -159,7 +159,7 @@ def _without_rows(messages: "MessageQuerySet") -> "models.QuerySet[Message, tupl
 def _out_of_order(messages: "MessageQuerySet") -> "models.QuerySet[Message, tuple[int, int]]":
     """Return the pairs of user ids of messages whose sequence numbers do not grow with their ids, from 1."""
     previous = Window(Lag("sequence"), partition_by=[F("low"), F("high")], order_by="pk")
-    wrong = messages.annotate(previous=Coalesce(previous, 0)).filter(previous__gte=F("sequence"))
+    wrong: MessageQuerySet = messages.annotate(previous=Coalesce(previous, 0)).filter(previous__gte=F("sequence"))
     return wrong.values_list("low", "high").distinct()
 
 
