@@ -18,8 +18,8 @@ from pytest_django import Settings
 
 from ossn_messaging.authentication import APIKeyUser
 from ossn_messaging.models import APIKey
-from tests.conftest import API, error_report
 from tests.site import Behind, broken
+from tests.support.api import API, error_report
 
 pytestmark = pytest.mark.django_db
 

@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 from itertools import product
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,11 +32,11 @@ from ossn_messaging.redaction import (
     redact_start,
     register_secret,
 )
-from tests.conftest import API, upload
+from tests.support import ROOT
+from tests.support.api import API, upload
 from tests.test_redaction import IMPORTED, OWN, record
 
 FORM = "application/x-www-form-urlencoded"
-ROOT = Path(__file__).resolve().parent.parent
 SECONDS_OF_CPU = 60
 """Many times what is needed, and far less than what anything quadratic takes."""
 

@@ -45,12 +45,13 @@ from ossn_messaging.redaction import (
     redact,
     redact_logs,
 )
-from tests.conftest import API, Secrets, upload
-from tests.readme import claimed, the_block
-from tests.servers import HOST, SECONDS, free_port, nginx, running, wait_until
 from tests.site import WhoAmI
+from tests.support import ROOT
+from tests.support.api import API, upload
+from tests.support.readme import claimed, the_block
+from tests.support.secrets import Secrets
+from tests.support.servers import HOST, SECONDS, free_port, nginx, running, wait_until
 
-ROOT = Path(__file__).resolve().parent.parent
 OWN = "ossn_q7Zx0Jm-3LkWv_T9yBcD4eFgHiN2oPrS5tUaVwX6z8-"
 IMPORTED = "c0e15d54735a596d4e16bf1aaa999758"
 ODD = "o'dd\"<k>&e%y+\\1=é"

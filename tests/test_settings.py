@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from ossn_messaging.checks import check_databases, check_settings
 from ossn_messaging.conf import Settings as AppSettings
-from tests.conftest import keep_attachments_in
+from tests.support.storage import keep_attachments_in
 
 pytestmark = pytest.mark.django_db  # from Django 6.1 on, checks of models ask the database what it can do
 
@@ -33,7 +33,10 @@ def test_a_site_that_is_set_up_well(settings: Settings) -> None:
         "SITE_URL": "https://example.com",
         "ATTACHMENT_EXTENSIONS": ["pdf"],
         "ATTACHMENT_URL_MAX_AGE": None,
-        "ATTACHMENT_VALIDATORS": ["tests.site.no_drafts", "django.core.validators.validate_image_file_extension"],
+        "ATTACHMENT_VALIDATORS": [
+            "tests.site.no_drafts",
+            "django.core.validators.validate_image_file_extension",
+        ],
         "X_ACCEL_REDIRECT": "/protected/",
         "THROTTLE_RATES": {"key": "1000/day", "sender": "20/min", "failed_auth": "5/s"},
         "NUM_PROXIES": 2,

@@ -27,9 +27,9 @@ from ossn_messaging.authentication import APIKeyAuthentication
 from ossn_messaging.exceptions import ServiceUnavailable
 from ossn_messaging.models import APIKey, Message
 from ossn_messaging.models.api_keys import APIKeyManager
-from tests.conftest import API, SEND, fetch, upload
-from tests.servers import SECONDS, absent
 from tests.site import broken
+from tests.support.api import API, SEND, fetch, upload
+from tests.support.servers import SECONDS, absent
 
 REDIS = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379")
 

@@ -22,10 +22,10 @@ from pytest_django import Settings
 from zeal import zeal_ignore
 
 from ossn_messaging.models import APIKey, Message
-from tests.conftest import API, page, plain_environment, staff, upload
-from tests.servers import absent
+from tests.support import ROOT
+from tests.support.api import API, page, staff, upload
+from tests.support.servers import absent, plain_environment
 
-ROOT = Path(__file__).resolve().parent.parent
 APP = ROOT / "ossn_messaging"
 GERMAN = Path("locale/de/LC_MESSAGES/django.po")
 PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|\{\w*\}|`[^`]*`")

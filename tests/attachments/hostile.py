@@ -9,7 +9,7 @@ from functools import cache
 
 from PIL import Image
 
-from tests.files import SAMPLES
+from tests.support.files import SAMPLES
 
 MEGAPIXELS_50 = 8000, 6250
 Build = Callable[[], bytes]

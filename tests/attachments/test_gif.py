@@ -3,8 +3,18 @@
 import pytest
 
 from ossn_messaging.attachments.rules import Reason, Rejected
-from tests.attachments.test_images import archive
-from tests.files import PAGE, assert_same_picture, docx, frames, gif, gif_frame, photo, picture, sanitized
+from tests.support.files import (
+    PAGE,
+    archive,
+    assert_same_picture,
+    docx,
+    frames,
+    gif,
+    gif_frame,
+    photo,
+    picture,
+    sanitized,
+)
 
 GIF = picture("GIF")
 FRAME = gif_frame(1, 1)

@@ -1,8 +1,6 @@
 """Which images are stored, and what is removed from all of them."""
 
 import io
-import zipfile
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -10,7 +8,8 @@ from PIL import Image
 from ossn_messaging.attachments import content, images
 from ossn_messaging.attachments.file_types import identify
 from ossn_messaging.attachments.rules import Reason, Rejected, Rules
-from tests.files import (
+from tests.support import SAMPLES_FOLDER
+from tests.support.files import (
     ICC,
     PAGE,
     PDF,
@@ -25,22 +24,15 @@ from tests.files import (
     text_chunks,
 )
 
-FOLDER = Path(__file__).parent.parent / "samples"
 IMAGE_SUFFIXES = {".jpg", ".png", ".gif", ".webp"}
 MOVING = {"PNG": frames("PNG"), "GIF": frames("GIF"), "WEBP": frames("WEBP", lossless=True)}
 
 
-def archive() -> bytes:
-    """Return a ZIP whose bytes have no marker of a JPEG."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as package:
-        package.writestr("secret.txt", "a secret message, " * 9)
-    return file.getvalue()
-
-
-@pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.iterdir() if path.suffix in IMAGE_SUFFIXES))
+@pytest.mark.parametrize(
+    "name", sorted(path.name for path in SAMPLES_FOLDER.iterdir() if path.suffix in IMAGE_SUFFIXES)
+)
 def test_images_of_other_programs(name: str) -> None:
-    sent = (FOLDER / name).read_bytes()
+    sent = (SAMPLES_FOLDER / name).read_bytes()
     stored = sanitized(sent)
     with Image.open(io.BytesIO(sent)) as image:
         is_upright = image.format == "GIF" or image.getexif().get(0x0112, 1) == 1

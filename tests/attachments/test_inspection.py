@@ -16,8 +16,8 @@ from ossn_messaging.attachments.rules import Reason
 from ossn_messaging.attachments.validation import validate_upload
 from ossn_messaging.exceptions import AttachmentRefused, AttachmentTooLarge, ServiceUnavailable
 from tests.attachments import inspected_by
-from tests.files import SAMPLES
-from tests.servers import wait_until
+from tests.support.files import SAMPLES
+from tests.support.servers import wait_until
 
 
 def validate(name: str = "dummy.pdf") -> bytes:

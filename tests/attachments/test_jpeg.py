@@ -1,11 +1,25 @@
 """JPEG: what is stored of its segments."""
 
-import pytest
+import io
 
+import pytest
+from PIL import Image
+
+from ossn_messaging.attachments.images import jpeg
 from ossn_messaging.attachments.rules import Reason, Rejected
-from tests.attachments.test_images import FOLDER as SAMPLES_FOLDER
-from tests.attachments.test_images import archive
-from tests.files import ICC, SAMPLES, assert_same_picture, exif, landscape, photo, picture, sanitized, segment
+from tests.support import SAMPLES_FOLDER
+from tests.support.files import (
+    ICC,
+    SAMPLES,
+    archive,
+    assert_same_picture,
+    exif,
+    landscape,
+    photo,
+    picture,
+    sanitized,
+    segment,
+)
 
 JPEG = SAMPLES["photo.jpg"]
 PROGRESSIVE = picture("JPEG", progressive=True)
@@ -117,3 +131,9 @@ def test_an_archive_behind_the_last_block_goes(clean: bytes) -> None:
     assert b"secret" in hidden
     assert b"secret" not in stored
     assert len(stored) <= len(clean) + 16
+
+
+def test_an_eighth_of_a_jpeg_is_held_in_memory() -> None:
+    with Image.open(io.BytesIO(picture("JPEG", photo((480, 320))))) as image:
+        jpeg._decode(image)
+        assert image.size == (60, 40)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ossn_messaging.attachments.names import clean_name
 from ossn_messaging.attachments.validation import validate_upload
 from ossn_messaging.exceptions import AttachmentRefused
-from tests.files import PDF, kept
+from tests.support.files import PDF, kept
 
 CLEANED = {
     # folders

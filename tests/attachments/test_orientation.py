@@ -6,17 +6,16 @@ import math
 import random
 import struct
 import zlib
-from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image, ImageChops, ImageFile, ImageOps, ImageStat, PngImagePlugin
 
-from tests.files import exif, landscape, photo, picture, png_chunk, sanitized
+from tests.support import SAMPLES_FOLDER
+from tests.support.files import exif, landscape, photo, picture, png_chunk, sanitized
 
 TURNS = range(2, 9)
 ICC = b"a profile's bytes, which nobody here reads!" * 4
-SAMPLES = Path(__file__).parent.parent / "samples"
 FORMATS = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 
 
@@ -110,9 +109,9 @@ def held(content: bytes, metadata: bytes) -> bytes:
     return b"RIFF" + len(body).to_bytes(4, "little") + body
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in SAMPLES.iterdir() if path.suffix in FORMATS))
+@pytest.mark.parametrize("name", sorted(path.name for path in SAMPLES_FOLDER.iterdir() if path.suffix in FORMATS))
 def test_pictures_of_other_programs(name: str) -> None:
-    content = (SAMPLES / name).read_bytes()
+    content = (SAMPLES_FOLDER / name).read_bytes()
     exact = name.endswith(".png") or (name.endswith(".webp") and b"VP8 " not in content)
     for orientation in TURNS:
         sent = held(content, tiff(orientation))

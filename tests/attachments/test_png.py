@@ -7,9 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from ossn_messaging.attachments.rules import Reason, Rejected
-from tests.attachments.test_images import archive
 from tests.attachments.test_orientation import chunks_of
-from tests.files import SAMPLES, assert_same_picture, frames, png, png_chunk, sanitized
+from tests.support.files import SAMPLES, archive, assert_same_picture, frames, png, png_chunk, sanitized
 
 PNG = SAMPLES["photo.png"]
 MOVING = frames("PNG")

@@ -17,10 +17,9 @@ import pytest
 from django.core.files.base import ContentFile
 
 from tests.attachments.hostile import FILES
-from tests.conftest import plain_environment
-from tests.files import SAMPLES
 from tests.live.load import Answer, Connection, post
-from tests.servers import HOST, SECONDS, free_port, running, wait_until
+from tests.support.files import SAMPLES
+from tests.support.servers import HOST, SECONDS, free_port, plain_environment, running, wait_until
 
 PREPARE = """
 import django

@@ -12,10 +12,10 @@ from ossn_messaging.attachments.file_types import BY_EXTENSION
 from ossn_messaging.attachments.rules import Reason, Rejected, Rules
 from ossn_messaging.attachments.validation import validate_upload
 from ossn_messaging.exceptions import AttachmentRefused, AttachmentTooLarge
-from tests.files import PDF, SAMPLES, kept
+from tests.support import SAMPLES_FOLDER
+from tests.support.files import PDF, SAMPLES, kept
 
-FOLDER = Path(__file__).parent.parent / "samples"
-FILES = sorted(path for path in FOLDER.iterdir() if path.suffix != ".md")
+FILES = sorted(path for path in SAMPLES_FOLDER.iterdir() if path.suffix != ".md")
 OTHER_CONTENT = {
     "SVG": b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
     "PHP": b"<?php system($_GET['c']); ?>",

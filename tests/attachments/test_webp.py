@@ -4,8 +4,19 @@ import pytest
 from PIL import Image
 
 from ossn_messaging.attachments.rules import Reason, Rejected
-from tests.attachments.test_images import archive
-from tests.files import ICC, PAGE, SAMPLES, assert_same_picture, exif, frames, photo, picture, riff, sanitized
+from tests.support.files import (
+    ICC,
+    PAGE,
+    SAMPLES,
+    archive,
+    assert_same_picture,
+    exif,
+    frames,
+    photo,
+    picture,
+    riff,
+    sanitized,
+)
 
 WEBP = SAMPLES["photo.webp"]
 TRANSPARENT = photo()

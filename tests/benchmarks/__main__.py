@@ -12,12 +12,7 @@ import subprocess
 import sys
 
 from tests.benchmarks import start
-
-DATABASES = {
-    "SQLite": [],
-    "PostgreSQL": ["postgres://postgres@127.0.0.1/test"],
-    "MariaDB": ["mysql://root@127.0.0.1/test"],
-}
+from tests.support.databases import DATABASES
 
 
 def main() -> None:
@@ -33,7 +28,9 @@ def main() -> None:
     for name in options.databases or DATABASES:
         sys.stdout.write(f"{name}, {os.cpu_count()} cores\n")
         sys.stdout.flush()
-        subprocess.run([sys.executable, "-m", "tests.benchmarks.compare", *settings, *DATABASES[name]], check=True)
+        url = DATABASES[name]
+        command = [sys.executable, "-m", "tests.benchmarks.compare", *settings, *([url] if url else [])]
+        subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

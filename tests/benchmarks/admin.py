@@ -12,6 +12,8 @@ import time
 import django
 from django.conf import settings
 
+from tests.support.databases import new_database
+
 ROUNDS = 15
 MESSAGES = 1_000, 1_000_000
 USERS = 1_000
@@ -64,17 +66,13 @@ def main() -> None:
 
     if connection.vendor != "postgresql":
         sys.exit("DATABASE_URL must name a PostgreSQL database.")
-    name = str(connection.settings_dict["NAME"])
     results = []
     for messages in MESSAGES:
-        connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
-        try:
+        with new_database():
             with connection.cursor() as cursor:
                 cursor.execute(FILL.format(messages=messages, users=USERS, rare=messages // 200))
                 cursor.execute("VACUUM ANALYZE")
             results.append(measured(messages))
-        finally:
-            connection.creation.destroy_test_db(name, verbosity=0)
     for label, (few, _queries) in results[0].items():
         many, queries = results[1][label]
         sys.stdout.write(f"{label:45} {few:7.1f} {many:7.1f} {many / few:6.2f} {queries:3}\n")

@@ -21,7 +21,7 @@ from PIL import Image
 
 from tests.live import gunicorn, prepared
 from tests.live.load import answered, get, post
-from tests.servers import HOST, configured_nginx
+from tests.support.servers import HOST, configured_nginx
 
 CORES = os.cpu_count() or 1
 CLIENTS = 4 * CORES
@@ -53,7 +53,7 @@ class Comparison:
 
 def letter(size: int) -> bytes:
     """Return a PDF of about so many bytes."""
-    from tests.files import pdf
+    from tests.support.files import pdf
 
     content = random.Random(1).randbytes(size)
     return pdf(b"<</Length %d>>stream\n%sendstream" % (size, content))
@@ -121,7 +121,7 @@ class Site:
         return Comparison(name, self.load(requests(f"{API}/{own}")), self.load(requests(f"{BARE}/{bare}"), expected))
 
     def photo(self, *, turned: bool) -> Comparison:
-        from tests.files import exif, landscape, picture
+        from tests.support.files import exif, landscape, picture
 
         content = picture("JPEG", landscape(PHOTO), quality=85, **({"exif": exif(6)} if turned else {}))
         own = self.sends("", lambda: named("photo.jpg", content), CLIENTS).own

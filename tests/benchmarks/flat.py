@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.live import prepared
-from tests.memory import forget_peak, peak
+from tests.support.databases import POSTGRESQL
+from tests.support.memory import forget_peak, peak
 
 MESSAGES = 10_000, 10_000_000
 ROUNDS = 30
@@ -151,8 +152,8 @@ def things(size: Size, key: str) -> dict[str, Callable[[], Any]]:
     from django.contrib.auth.models import User
     from django.test import Client
 
-    from tests.conftest import upload
-    from tests.files import PDF
+    from tests.support.api import upload
+    from tests.support.files import PDF
 
     client, staff = Client(), Client()
     staff.force_login(User.objects.get(pk=BUSY))
@@ -224,7 +225,7 @@ def steps(plan: dict[str, Any]) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.flat", description=__doc__)
     parser.add_argument("--messages", type=int, nargs=2, default=MESSAGES, metavar=("FEW", "MANY"))
-    parser.add_argument("database_url", nargs="?", default="postgres://postgres@127.0.0.1/test")
+    parser.add_argument("database_url", nargs="?", default=POSTGRESQL)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, prepared(Path(folder), options.database_url), databases() as names:
         measured = []

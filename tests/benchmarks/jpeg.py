@@ -24,7 +24,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     django.setup()
     from ossn_messaging.attachments.images import sanitize_image
-    from tests.files import exif, landscape, picture
+    from tests.support.files import exif, landscape, picture
 
     for size, quality in itertools.product(SIZES, QUALITIES):
         photo = landscape(size)

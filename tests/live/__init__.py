@@ -15,7 +15,8 @@ from typing import Any
 
 import django
 
-from tests.servers import HOST, SECONDS, free_port, running, wait_until
+from tests.support.databases import new_database
+from tests.support.servers import HOST, SECONDS, free_port, running, wait_until
 
 
 @contextmanager
@@ -30,14 +31,9 @@ def prepared(folder: Path, database_url: str | None) -> Iterator[None]:
     if database_url:
         os.environ["DATABASE_URL"] = database_url
     django.setup()
-    from django.db import connection
-
-    before = connection.settings_dict["NAME"]
-    os.environ["DATABASE_NAME"] = connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
-    try:
+    with new_database() as name:
+        os.environ["DATABASE_NAME"] = name
         yield
-    finally:
-        connection.creation.destroy_test_db(str(before), verbosity=0)
 
 
 @dataclass(frozen=True)

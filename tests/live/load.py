@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 
-from tests.servers import HOST, SECONDS
+from tests.support.servers import HOST, SECONDS
 
 CHUNK = 1024 * 1024
 

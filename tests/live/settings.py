@@ -9,6 +9,8 @@ from pathlib import Path
 
 import environ
 
+from tests.support import new_project
+
 env = environ.Env()
 
 DATA_DIR = Path(env.str("DATA_DIR"))
@@ -20,38 +22,9 @@ USE_TZ = True
 STATIC_URL = "static/"
 MEDIA_ROOT = DATA_DIR / "media"
 
-INSTALLED_APPS = [
-    "django.contrib.admin",
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
-    "django.contrib.sessions",
-    "django.contrib.messages",
-    "django.contrib.staticfiles",
-    "ossn_messaging",
-    "tests.benchmarks",
-]
-MIDDLEWARE = [
-    "django.middleware.security.SecurityMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-]
-TEMPLATES = [
-    {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "APP_DIRS": True,
-        "OPTIONS": {
-            "context_processors": [
-                "django.template.context_processors.request",
-                "django.contrib.auth.context_processors.auth",
-                "django.contrib.messages.context_processors.messages",
-            ],
-        },
-    },
-]
+INSTALLED_APPS = [*new_project.INSTALLED_APPS, "ossn_messaging", "tests.benchmarks"]
+MIDDLEWARE = new_project.MIDDLEWARE
+TEMPLATES = new_project.TEMPLATES
 
 DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'db.sqlite3'}")}
 database = DATABASES["default"]

@@ -11,7 +11,7 @@ from email.message import Message as Headers
 from email.parser import BytesHeaderParser
 
 from tests.robustness.asking import CRLF, Asked
-from tests.servers import HOST, SECONDS
+from tests.support.servers import HOST, SECONDS
 
 LARGEST = 1024 * 1024
 """In bytes, how much of an answer is read; none is nearly as large."""

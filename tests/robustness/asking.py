@@ -9,8 +9,8 @@ from urllib.parse import quote_from_bytes, urlsplit
 
 from hypothesis import strategies as st
 
-from tests.files import SAMPLES
-from tests.servers import HOST
+from tests.support.files import SAMPLES
+from tests.support.servers import HOST
 
 CRLF = b"\r\n"
 ENDPOINTS = (

@@ -14,7 +14,7 @@ from django.core.files.base import ContentFile
 
 from tests.live.load import Answer, Connection, get, post
 from tests.robustness.ledger import SIZES, Entry, Ledger, file_of
-from tests.servers import SECONDS, accepts, wait_until
+from tests.support.servers import SECONDS, accepts, wait_until
 
 SEND = "/api/v2.0/message/send"
 ENVELOPE_KEYS = ["merchant", "url", "time_token", "payload", "code", "message"]

@@ -16,8 +16,9 @@ from typing import Any
 from tests.live import gunicorn, prepared
 from tests.robustness.clients import Client, Site, complaint
 from tests.robustness.ledger import Entry, Ledger
-from tests.robustness.program import DATABASES, on_each, parsed, status_of, tell, url_of
-from tests.servers import free_port
+from tests.robustness.program import on_each, parsed, status_of, tell
+from tests.support.databases import DATABASES, url_of
+from tests.support.servers import free_port
 
 CLIENTS = 64
 ACTIONS = {"short": 10, "long": 150}

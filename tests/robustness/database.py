@@ -24,7 +24,7 @@ from tests.robustness.clients import Habits, Site, sending
 from tests.robustness.disk import Disk, small_disk
 from tests.robustness.ledger import Ledger
 from tests.robustness.program import parsed, status_of, tell
-from tests.servers import HOST, SECONDS, absent, free_port
+from tests.support.servers import HOST, SECONDS, absent, free_port
 
 USERS = 4
 HEALTHY = 40

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.servers import absent, wait_until
+from tests.support.servers import absent, wait_until
 
 
 @dataclass(frozen=True)

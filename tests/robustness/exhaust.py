@@ -23,8 +23,9 @@ from tests.attachments.hostile import FILES
 from tests.live import Server, gunicorn, prepared
 from tests.live.load import Answer, Connection, post
 from tests.robustness.clients import SEND, Site
-from tests.robustness.program import parsed, status_of, tell, url_of
-from tests.servers import HOST
+from tests.robustness.program import parsed, status_of, tell
+from tests.support.databases import url_of
+from tests.support.servers import HOST
 
 WORKERS, THREADS = 2, 4
 AT_ONCE = 4

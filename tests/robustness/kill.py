@@ -11,12 +11,13 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from tests.files import kept
 from tests.live import gunicorn, prepared
 from tests.robustness.clients import Site, fetched, sending
 from tests.robustness.ledger import Ledger, file_of
-from tests.robustness.program import DATABASES, on_each, parsed, status_of, tell, url_of
-from tests.servers import accepts, free_port, wait_until
+from tests.robustness.program import on_each, parsed, status_of, tell
+from tests.support.databases import DATABASES, url_of
+from tests.support.files import kept
+from tests.support.servers import accepts, free_port, wait_until
 
 WORKERS = 4
 USERS = 6

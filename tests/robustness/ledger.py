@@ -18,8 +18,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from PIL import Image
 
-from tests.files import SAMPLES, kept, pdf, picture
-from tests.servers import wait_until
+from tests.support.files import SAMPLES, kept, pdf, picture
+from tests.support.servers import wait_until
 
 if TYPE_CHECKING:
     from ossn_messaging.models import Message

@@ -32,7 +32,8 @@ import django
 from ossn_messaging.attachments.content import sanitize
 from ossn_messaging.attachments.file_types import BY_EXTENSION
 from ossn_messaging.attachments.rules import Rejected, Rules
-from tests.files import SAMPLES, exif, frames, picture, png_chunk, riff
+from tests.support import SAMPLES_FOLDER
+from tests.support.files import SAMPLES, exif, frames, picture, png_chunk, riff
 
 SHORT, LONG = 3_000, 20_000
 SEED = 8
@@ -43,7 +44,6 @@ PATIENCE = 60
 ROOM = 1024**3
 """In bytes, of address space, as an inspection has by default."""
 MAX_SIZE, MAX_PIXELS = 25 * 1024**2, 120_000_000
-FOLDER = Path(__file__).parent.parent / "samples"
 
 Mutation = Callable[[random.Random, bytes], bytes]
 
@@ -60,7 +60,7 @@ def good() -> dict[str, bytes]:
         "moving-turned.png": frames("PNG", exif=exif(8)),
         "moving-turned.webp": frames("WEBP", exif=exif(3)),
     }
-    return made | {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix != ".md"}
+    return made | {path.name: path.read_bytes() for path in sorted(SAMPLES_FOLDER.iterdir()) if path.suffix != ".md"}
 
 
 # What is done to a file

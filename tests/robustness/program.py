@@ -1,4 +1,4 @@
-"""What the programs here have in common: their options, how they end, and the databases that they are for."""
+"""What the programs here have in common: their options, and how they end."""
 
 import argparse
 import random
@@ -8,18 +8,8 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import urlsplit
 
 import pytest
-
-from tests.servers import absent, accepts
-
-DATABASES = {
-    "PostgreSQL": "postgres://postgres@127.0.0.1:5432/postgres",
-    "MariaDB": "mysql://root@127.0.0.1:3306/mysql",
-    "SQLite": None,
-}
-"""What ``prepared`` is given for each."""
 
 
 def parsed(description: str | None, on: Iterable[str] = ()) -> argparse.Namespace:
@@ -30,14 +20,6 @@ def parsed(description: str | None, on: Iterable[str] = ()) -> argparse.Namespac
     if on:
         parser.add_argument("--on", choices=on, help="attack this one alone")
     return parser.parse_args()
-
-
-def url_of(database: str) -> str | None:
-    """Return what ``prepared`` is given for a database; a test that needs it is skipped where it is not there."""
-    url = DATABASES[database]
-    if url and not accepts(urlsplit(url).port or 0):
-        absent(database)
-    return url
 
 
 def tell(text: object) -> None:

@@ -22,11 +22,11 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import FlakyFailure
 
-from tests.files import SAMPLES
 from tests.live import Server, gunicorn, prepared
 from tests.robustness.answers import Wrong, answers_in, exchange, judge
 from tests.robustness.asking import Asked, World, asked
-from tests.servers import SECONDS
+from tests.support.files import SAMPLES
+from tests.support.servers import SECONDS
 
 SHORT, LONG = 2_000, 20_000
 ROUND = 2_000

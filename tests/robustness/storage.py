@@ -26,8 +26,9 @@ from tests.live.load import post
 from tests.robustness.clients import SEND, Habits, Site, sending
 from tests.robustness.disk import small_disk
 from tests.robustness.ledger import Ledger, file_of
-from tests.robustness.program import on_each, parsed, status_of, tell, url_of
-from tests.servers import HOST, reset_when_closed, s3_server
+from tests.robustness.program import on_each, parsed, status_of, tell
+from tests.support.databases import url_of
+from tests.support.servers import HOST, reset_when_closed, s3_server
 
 USERS = 6
 HEALTHY = 40

@@ -23,8 +23,10 @@ from pytest_django import Settings
 
 from ossn_messaging.api.signing import sign
 from ossn_messaging.models import APIKey, Attachment, Message
-from tests.conftest import API, fetch, keep_attachments_in, upload
-from tests.files import PDF
+from tests.support import new_project
+from tests.support.api import API, fetch, upload
+from tests.support.files import PDF
+from tests.support.storage import keep_attachments_in
 
 TEXT = "what nobody else should read"
 MISSING = 10**6
@@ -127,15 +129,7 @@ def world(api: API, stranger: User) -> World:
 @pytest.fixture(autouse=True)
 def a_plain_site(settings: Settings) -> None:
     """Let it have the middleware that ``startproject`` gives it, and no more, of which some sees to every request."""
-    settings.MIDDLEWARE = [
-        "django.middleware.security.SecurityMiddleware",
-        "django.contrib.sessions.middleware.SessionMiddleware",
-        "django.middleware.common.CommonMiddleware",
-        "django.middleware.csrf.CsrfViewMiddleware",
-        "django.contrib.auth.middleware.AuthenticationMiddleware",
-        "django.contrib.messages.middleware.MessageMiddleware",
-        "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    ]
+    settings.MIDDLEWARE = new_project.MIDDLEWARE
 
 
 def somebody(name: str, *permissions: str, **options: Any) -> User:

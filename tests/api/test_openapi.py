@@ -1,0 +1,235 @@
+"""The app's URLs in the OpenAPI schema of a site: it is valid, and what they answer is as it says."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from django.contrib.auth.models import User
+from django.db import OperationalError
+from django.test import Client, override_settings
+from django.urls import include, path
+from django.utils import translation
+from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.settings import patched_settings
+from drf_spectacular.validation import validate_schema
+from pytest_django import Settings
+from requests import Request
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from ossn_messaging.api.endpoints import EnvelopeView
+from ossn_messaging.models import APIKey, Message
+from tests.site import WhoAmI
+from tests.support.api import API, SEND, upload
+from tests.support.files import PDF
+
+CHECKS = [
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+every_setting = pytest.mark.parametrize("http_status", ["ossn", "rest"])
+
+
+@pytest.fixture(autouse=True)
+def described(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the tests' site have drf-spectacular, and none of the apps that must not be made ready twice."""
+    monkeypatch.setattr(EnvelopeView, "schema", None)
+    with override_settings(
+        INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "ossn_messaging", "drf_spectacular"]
+    ):
+        assert EnvelopeView.schema is not None
+
+
+def generated(patterns: Any = None) -> dict[str, Any]:
+    generator = SchemaGenerator(patterns=patterns, urlconf="ossn_messaging.urls")  # type: ignore[no-untyped-call]
+    schema: dict[str, Any] = generator.get_schema(public=True)  # type: ignore[no-untyped-call]
+    assert not GENERATOR_STATS, "it has warnings"
+    return schema
+
+
+@every_setting
+@pytest.mark.parametrize("version", ["3.0.3", "3.1.1"])
+def test_it_is_valid_in_each_version_of_openapi(settings: Settings, http_status: str, version: str) -> None:
+    settings.OSSN_MESSAGING = {"HTTP_STATUS": http_status}
+    with patched_settings({"OAS_VERSION": version}):
+        validate_schema(generated())  # type: ignore[no-untyped-call]
+
+
+def test_it_is_in_the_language_of_who_asks() -> None:
+    with translation.override("de"):
+        operation = generated()["paths"]["/api/v2.0/message/send"]["post"]
+    assert operation["summary"] == "Eine Nachricht senden, mit oder ohne Datei"
+    assert operation["tags"] == ["Nachrichten"]
+    properties = operation["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    assert properties["from"]["description"] == "der Benutzer, der sendet"
+    assert properties["attachment"]["description"].startswith("eine Datei: jpg")
+
+
+def test_it_follows_the_settings(settings: Settings) -> None:
+    settings.OSSN_MESSAGING = {"ALLOW_GET": False, "MAX_MESSAGE_LENGTH": 99, "ATTACHMENT_EXTENSIONS": ["pdf", "jpg"]}
+    operations = generated()["paths"]["/api/v2.0/message/send"]
+    assert list(operations) == ["post"]
+    body = operations["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    assert body["message"]["maxLength"] == 99
+    assert body["attachment"] == {"type": "string", "format": "binary", "description": "one file: jpg, pdf"}
+
+
+@pytest.mark.parametrize("message_format", ["html", "text"])
+def test_it_tells_html_from_plain_text(api: API, settings: Settings, message_format: str) -> None:
+    settings.OSSN_MESSAGING = {"MESSAGE_FORMAT": message_format}
+    name = "a&amp;b"
+    User.objects.update(first_name=name, last_name="")
+    sent = api.ok(message=name, attachment=upload(f"{name}.pdf", PDF))
+    values = {
+        "message": sent["message"],
+        "attachment_name": sent["attachment_name"].removesuffix(".pdf"),
+        "fullname": sent["message_from"]["fullname"],
+    }
+    schemas = generated()["components"]["schemas"]
+    properties = schemas["OssnSent"]["properties"] | schemas["OssnUser"]["properties"]
+    for key, value in values.items():
+        told = properties[key]["description"]
+        assert value == ("a&amp;amp;b" if told.startswith("HTML") else name), key
+        assert told.startswith("HTML") == (key == "message" and message_format == "html")
+
+
+def test_under_a_prefix() -> None:
+    schema = generated([path("community/", include("ossn_messaging.urls"))])
+    assert "/community/api/v2.0/message/send" in schema["paths"]
+
+
+def test_a_view_of_the_sites_own_behind_an_api_key() -> None:
+    class Documented(WhoAmI):
+        schema = AutoSchema()
+        serializer_class = None
+
+    schema = generated([path("whoami", Documented.as_view())])
+    assert schema["paths"]["/whoami"]["get"]["security"] == [{"ossnKeyInHeader": []}, {"ossnKeyInQuery": []}]
+    assert set(schema["components"]["securitySchemes"]) == {"ossnKeyInHeader", "ossnKeyInQuery"}
+
+
+class Reader:
+    """A client that takes no answer which the schema does not tell of."""
+
+    def __init__(self, api: API) -> None:
+        self.api = api
+        self.schema = schemathesis.openapi.from_dict(generated())
+
+    def check(self, template: str, response: Any) -> tuple[int, str]:
+        """Return the status and the protocol's code, if there is one."""
+        content = response.getvalue()
+        answer = schemathesis.Response(
+            response.status_code,
+            {name: [value] for name, value in response.items()},
+            content,
+            Request(response.request["REQUEST_METHOD"], "http://testserver").prepare(),
+            elapsed=0,
+            verify=False,
+        )
+        response.close()
+        method = response.request["REQUEST_METHOD"]
+        documented = "GET" if method not in ("GET", "POST") else method
+        case = self.schema[template][documented].Case(path_parameters=dict(response.resolver_match.kwargs))
+        case.validate_response(answer, checks=CHECKS)
+        envelope = json.loads(content) if response.get("Content-Type") == "application/json" else {}
+        return response.status_code, envelope.get("code", "")
+
+    def ask(self, path: str, **given: Any) -> Iterator[tuple[int, str]]:
+        """Ask by GET, and by each form of POST that can have this."""
+        url = f"/api/{path}"
+        headers = {"Authorization": f"Api-Key {given.pop('key', self.api.key)}"}
+        fields = {name.rstrip("_"): value for name, value in given.items()}
+        yield self.check(url, self.api.client.post(url, fields, headers=headers))
+        if "attachment" not in fields:
+            yield self.check(url, self.api.client.get(url, fields, headers=headers))
+            yield self.check(url, self.api.client.post(url, fields, "application/json", headers=headers))
+
+
+@every_setting
+def test_every_answer_is_as_the_schema_says(api: API, settings: Settings, stranger: User, http_status: str) -> None:
+    settings.OSSN_MESSAGING = {"HTTP_STATUS": http_status}
+    reader, one, two = Reader(api), api.sender.pk, api.recipient.pk
+
+    def codes(path: str, **given: Any) -> set[str]:
+        return {code for _status, code in reader.ask(path, **given)}
+
+    for version in ("v1.0/message_", "v2.0/message/"):
+        assert codes(f"{version}list", guid=one, to=two) == {"100"}, "of nothing"
+        assert codes(f"{version}new", to=two, from_=one) == {"100"}
+        assert codes(f"{version}recent", guid=one) == {"100"}
+        send = "v1.0/message_add" if version.startswith("v1") else "v2.0/message/send"
+        assert codes(send, from_=one, to=two, message="Test") == {"100"}
+        assert codes(send, from_=one, to=two, message="Test", idempotency_key=version) == {"100"}
+        assert codes(send, from_=one, to=two, message="Another", idempotency_key=version) == {"200"}
+        assert codes(send, from_=one, to=two, message=" ") == {"106"}
+        assert codes(send, from_=one, to="", message="Test") == {"106"}
+        assert codes(send, from_=one, to=999999999, message="Test") == {"103"}
+        assert codes(send, from_=one, to=one, message="Test") == {"200"}
+        assert codes(send, from_=one, to=two, message="Test", key="nope") == {"106"}
+        refused = codes(send, from_=one, to=two, message="Test", attachment=upload("dummy.pdf", b"no PDF"))
+        assert refused == {"200"}
+        for name in ("dummy.pdf", "photo.png"):
+            api.ok(attachment=upload(name))
+        api.ok(from_=two, to=one)
+        deleted = api.ok(attachment=upload("dummy.pdf"))["id"]
+        assert codes(f"{version}delete", guid=two, id=deleted) == {"200"}
+        assert "100" in codes(f"{version}delete", guid=one, id=deleted)
+        assert codes(f"{version}list", guid=one, to=two, offset=1) == {"100"}
+        assert codes(f"{version}list", guid=one, to=two, before=deleted) == {"100"}
+        assert codes(f"{version}list", guid=one, to=999999999) == {"200"}
+        assert codes(f"{version}new", to=two, from_=one, markallread=1) == {"100"}
+        assert codes(f"{version}recent", guid=one, offset=1) == {"100"}
+    assert codes("v2.0/message/send", from_=one, to=two, message="Test", attachment=upload("photo.png")) == {"100"}
+    assert codes("v2.0/message/unread", guid=two) == {"100"}
+    assert codes("v2.0/message/delete", guid=one, id=1, for_="none") == {"200"}
+    reading = APIKey.objects.create_key("reads", scopes=["read"])[1]
+    assert codes("v2.0/message/send", from_=one, to=two, message="Test", key=reading) == {"200"}
+
+    key = {"Authorization": f"Api-Key {api.key}"}
+    assert reader.check(SEND, api.client.put(SEND)) == (405, "101")
+    assert reader.check(SEND, api.client.post(SEND, "text", "text/plain", headers=key)) == (415, "200")
+    assert reader.check(SEND, api.client.post(SEND, "{", "application/json", headers=key))[1] == "200"
+    settings.OSSN_MESSAGING |= {"ENABLED": False}
+    assert codes("v2.0/message/unread", guid=two) == {"201"}
+    settings.OSSN_MESSAGING |= {"ENABLED": True, "THROTTLE_RATES": {"key": "1/day"}}
+    assert (429, "200") in set(reader.ask("v2.0/message/unread", guid=two))
+
+
+@pytest.mark.parametrize(("error", "status"), [(OperationalError, 503), (ZeroDivisionError, 500)])
+def test_what_is_the_servers_fault(
+    api: API, monkeypatch: pytest.MonkeyPatch, error: type[Exception], status: int
+) -> None:
+    def fail(**kwargs: Any) -> None:
+        raise error
+
+    reader = Reader(api)
+    monkeypatch.setattr(Message.objects, "send", fail)
+    assert reader.check(SEND, api.client.post(SEND, api.fields())) == (status, "200")
+
+
+def test_files(api: API) -> None:
+    reader, client, payload = Reader(api), Client(), api.ok(attachment=upload("dummy.pdf"))
+    url, template = payload["attachment_url"], "/messages/attachment/{guid}/{name}"
+    etag = client.head(url)["ETag"]
+    for status, headers in (
+        (200, {}),
+        (206, {"Range": "bytes=0-3"}),
+        (304, {"If-None-Match": etag}),
+        (412, {"If-Match": '"another"'}),
+        (416, {"Range": f"bytes={len(PDF)}-"}),
+    ):
+        assert reader.check(template, client.get(url, headers=headers))[0] == status
+    assert reader.check(template, client.get(url.partition("?")[0]))[0] == 404
+    avatar, template = payload["message_from"]["icon"]["small"], "/avatar/{username}/{size}/{digest}.jpeg"
+    assert reader.check(template, client.get(avatar))[0] == 200
+    assert reader.check(template, client.get(avatar.replace("small", "large")))[0] == 404

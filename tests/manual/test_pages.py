@@ -1,0 +1,334 @@
+"""What the README and the manual say is so: each block of code is run by one test, here or elsewhere."""
+
+import ast
+import configparser
+import importlib
+import io
+import json
+import re
+import sys
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import requests
+from django.conf import global_settings
+from django.contrib.auth.models import User
+from django.core.checks import run_checks
+from django.core.mail import EmailMessage
+from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
+from PIL import Image
+from pytest_django import Settings
+from pytest_django.live_server_helper import LiveServer
+
+from ossn_messaging.conf import Settings as AppSettings
+from ossn_messaging.models import Attachment, Conversation, Message
+from ossn_messaging.signals import message_sent
+from ossn_messaging.storage import LocalAttachmentStorage, S3AttachmentStorage, attachment_storage
+from tests.support import ROOT
+from tests.support.api import API, SEND, fetch, upload
+from tests.support.files import PDF, picture
+from tests.support.readme import (
+    CLAIMED,
+    DIRECTIVE,
+    LINK,
+    PICTURE,
+    README,
+    Block,
+    anchors,
+    blocks,
+    claimed,
+    command,
+    pages,
+    the_block,
+)
+from tests.support.servers import HOST, SECONDS, S3Server, configured_nginx, free_port, wait_until
+
+SETTINGS = claimed("settings.py")
+SENDING = claimed("python", holding="objects.send(")
+READING = claimed("python", holding="objects.recent(")
+RULES = claimed("rules.py")
+CLIENT = claimed("client.py")
+RECEIVERS = claimed("notifications.py")
+TRACKING = claimed("tracking.py")
+NGINX = claimed("nginx")
+COMMANDS = claimed("command")
+MOST_LINES = 200
+"""Of the README, which leads to the manual and does not replace it."""
+
+
+def test_each_block_is_run_by_one_test() -> None:
+    for file in (ROOT / "tests").rglob("test_*.py"):
+        if "claimed(" in file.read_text():
+            importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
+    assert Counter(blocks()) == CLAIMED
+    for name, text in pages().items():
+        outside = DIRECTIVE.sub("", text)
+        for block in blocks(name):
+            outside = outside.replace(block.text, "", 1)
+        assert outside.count("```") == 2 * len(blocks(name)), name
+        assert not re.search(r"^(    |\t|~~~)", outside, re.MULTILINE), f"code in another form in {name}"
+        assert not any("```" in body for _name, body in DIRECTIVE.findall(text)), f"code in a directive in {name}"
+
+
+def test_each_page_is_in_the_contents() -> None:
+    found = {str(file.relative_to(ROOT)) for file in (ROOT / "docs").rglob("*.md") if "_build" not in file.parts}
+    assert found == {name for name in pages() if name.startswith("docs/")}
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("name", list(pages()))
+def test_every_link_leads_somewhere(name: str) -> None:
+    """Sphinx checks those of the manual, too; the others are read where the repository is."""
+    for link in LINK.findall(pages()[name]) + PICTURE.findall(pages()[name]):
+        path, _, anchor = link.partition("#")
+        if re.match(r"https?://", path):
+            continue
+        file = ((ROOT / name).parent / path).resolve() if path else ROOT / name
+        assert file.is_relative_to(ROOT), link
+        assert file.is_file(), link
+        assert not anchor or anchor in anchors(file.read_text()), link
+
+
+def test_nothing_is_released_before_its_placeholders_are_replaced() -> None:
+    """CONTRIBUTING.md, "Release", lists them."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    upload_is_refused = "Private :: Do Not Upload" in config["metadata"]["classifiers"]
+    elsewhere = [link for link in LINK.findall(pages()["README.md"]) if not re.match(r"https?://|#", link)]
+    left = {
+        "the address in SECURITY.md": "TO BE SET" in pages()["SECURITY.md"],
+        "project_urls in setup.cfg": "project_urls" not in config["metadata"],
+        "relative links and pictures in README.md": bool(elsewhere + PICTURE.findall(pages()["README.md"])),
+        "/path/to/checkout": any("/path/to/checkout" in text for text in pages().values()),
+    }
+    assert upload_is_refused == any(left.values()), left
+
+
+def test_the_table_of_settings_is_complete() -> None:
+    page = pages()["docs/reference/settings.md"]
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| `(.+?)` \|", page, re.MULTILINE))
+    assert {name: ast.literal_eval(default) for name, default in rows.items()} == {
+        name: setting.default for name, setting in AppSettings.all().items()
+    }
+    assert list(rows) == list(AppSettings.all())
+
+
+@pytest.mark.parametrize("block", COMMANDS, ids=str)
+def test_ci_runs_the_commands_in_a_clone(block: Block) -> None:
+    (name,) = (name for name in ("demo", "tests") if command(name) == block.text.rstrip("\n"))
+    assert f'bash -euc "$(python -m tests.support.readme {name})"' in (ROOT / ".ci/run").read_text()
+
+
+def given(block: str, **before: Any) -> dict[str, Any]:
+    """Return the settings that a block makes of those before."""
+    names = dict(before)
+    exec(block, names)
+    return {name: value for name, value in names.items() if name.isupper()}
+
+
+@pytest.fixture
+def rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module that the manual names in ``ATTACHMENT_VALIDATORS``."""
+    module = ModuleType("rules")
+    exec(the_block("rules.py"), vars(module))
+    monkeypatch.setitem(sys.modules, "rules", module)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("block", SETTINGS, ids=str)
+def test_settings(block: Block, settings: Settings, rules: None) -> None:
+    names = given(block.in_a_site(), STORAGES=global_settings.STORAGES)
+    assert "# ..." not in block.in_a_site()
+    for name, value in names.items():
+        assert name == "OSSN_MESSAGING" or hasattr(global_settings, name)
+        setattr(settings, name, value)
+    assert [found for found in run_checks() if not found.is_silenced()] == []
+    assert isinstance(attachment_storage(), LocalAttachmentStorage | S3AttachmentStorage)
+
+
+@pytest.mark.parametrize("block", SENDING, ids=str)
+def test_python_that_sends(block: Block, sender: User, recipient: User, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(block.text, {"anna": sender, "ben": recipient, "file": upload("dummy.pdf")})
+    message = Message.objects.get()
+    assert (message.sender, message.recipient, message.text) == (sender, recipient, "Hello")
+    with message.attachment.file.open() as file:
+        assert file.read() == PDF
+    assert capsys.readouterr().out == ""
+    exec(block.text, {"anna": sender, "ben": recipient, "file": upload("a.pdf", b"no PDF")})
+    assert capsys.readouterr().out.endswith("Message send failed: the attachment is not a PDF\n")
+
+
+def test_python_that_reads(sender: User, recipient: User, capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = READING
+    Message.objects.send(sender=recipient, recipient=sender, text="Good morning")
+    Message.objects.send(sender=sender, recipient=recipient, text="Hello")
+    exec(block.text, {"anna": sender, "ben": recipient})
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [f"{recipient} 1 Hello", "1 1", "Hello False", "Good morning False"]
+    (kept,) = Conversation.objects.between(sender, recipient).page()
+    assert (kept.text, Conversation.objects.unread(sender).messages) == ("Hello", 0), "the oldest was deleted for one"
+    assert Message.objects.count() == 2
+
+
+@pytest.mark.parametrize("block", RULES, ids=str)
+def test_rules_of_the_sites_own(block: Block, api: API, settings: Settings, rules: None) -> None:
+    exec(block.text, vars(sys.modules["rules"]))
+    (setting,) = re.findall(r"`(\"ATTACHMENT_VALIDATORS\": .+?)`", pages()["docs/howto/validators.md"])
+    settings.OSSN_MESSAGING = ast.literal_eval(f"{{{setting}}}")
+    assert [found for found in run_checks() if not found.is_silenced()] == []
+    assert "drafts are not sent" in api.fails("200", attachment=upload("A Draft.pdf", PDF))
+    api.ok(attachment=upload("dummy.pdf"))
+
+
+@pytest.mark.parametrize("block", RECEIVERS, ids=str)
+def test_a_receiver_of_the_signal(block: Block, sender: User, recipient: User, mailoutbox: list[EmailMessage]) -> None:
+    recipient.email = "ben@example.com"
+    recipient.save()
+    names: dict[str, Any] = {}
+    exec(block.text, names)
+    try:
+        Message.objects.send(sender=sender, recipient=recipient, text="Hello")
+    finally:
+        assert message_sent.disconnect(names["notify"])
+    assert [mail.to for mail in mailoutbox] == [["ben@example.com"]]
+
+
+@pytest.mark.parametrize("block", TRACKING, ids=str)
+def test_what_is_sent_to_an_error_tracker(block: Block) -> None:
+    names: dict[str, Any] = {}
+    exec(block.text, names)
+    own, imported = f"ossn_{'aB3_' * 10}xyZ", "c0e15d54735a596d4e16bf1aaa999758"
+    event = {
+        "request": {
+            "url": f"https://example.com/?api_key_token={imported}",
+            "query_string": f"from=1&api_key_token={imported}",
+            "headers": {"Authorization": f"Api-Key {imported}", "Host": "example.com"},
+            "data": {"api_key_token": imported, "from": "1"},
+        },
+        "exception": {"values": [{"value": f"it was {own}", "frames": ({"lineno": 7},)}]},
+    }
+    sent = names["before_send"](event, {})
+    assert own not in str(sent)
+    assert imported not in str(sent)
+    assert sent["request"]["headers"]["Host"] == "example.com"
+    assert sent["request"]["data"]["from"] == "1"
+    assert sent["exception"]["values"][0]["frames"] == [{"lineno": 7}]
+
+
+@pytest.mark.parametrize("block", CLIENT, ids=str)
+def test_a_client_that_retries(
+    block: Block, api: API, live_server: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: dict[str, Any] = {}
+    exec(block.text.replace("https://example.com", live_server.url), names)
+    keys, answers, waits = list[str](), list[Any](), list[float]()
+    post = requests.post
+
+    def lossy(url: str, **options: Any) -> Any:
+        """Lose the first answer, and let a server be busy before the second."""
+        keys.append(options["headers"]["Idempotency-Key"])
+        if len(keys) == 2:
+            busy = requests.Response()
+            busy.status_code, busy.headers["Retry-After"] = 429, "7"
+            return busy
+        answers.append(post(url, **options))
+        if len(keys) == 1:
+            raise requests.ConnectionError
+        return answers[-1]
+
+    monkeypatch.setattr(requests, "post", lossy)
+    monkeypatch.setattr(time, "sleep", waits.append)
+    answer = names["send"](api.key, api.sender.pk, api.recipient.pk, "Hello")
+    message = Message.objects.get()
+    assert (answer["code"], answer["payload"]["id"], message.text) == ("100", message.pk, "Hello")
+    assert answers[-1].headers["Idempotent-Replayed"] == "true"
+    assert len(set(keys)) == 1
+    assert waits[1] >= 7
+    names["send"](api.key, api.sender.pk, api.recipient.pk, "Hello")
+    assert Message.objects.count() == 2, "another message, under another key"
+    names["URL"] = f"http://{HOST}:{free_port()}/"
+    with pytest.raises(TimeoutError):
+        names["send"](api.key, api.sender.pk, api.recipient.pk, "Hello")
+
+
+def test_all_of_nginx_together(
+    api: API, live_server: LiveServer, settings: Settings, attachments_folder: Path, tmp_path: Path
+) -> None:
+    behind = given(the_block("settings.py", "SECURE_PROXY_SSL_HEADER"))
+    settings.SECURE_PROXY_SSL_HEADER = behind["SECURE_PROXY_SSL_HEADER"]
+    settings.OSSN_MESSAGING = behind["OSSN_MESSAGING"] | {"X_ACCEL_REDIRECT": "/protected/"}
+    lines = {"http": "", "server": ""}
+    for block in NGINX:
+        (place,) = (place for place in lines if block.text.startswith(f"# in {place} {{ }}\n"))
+        lines[place] += block.text
+    log, folder = tmp_path / "access.log", tmp_path / "nginx"
+    folder.mkdir()
+    for old, new in {
+        "127.0.0.1:8000": live_server.url.removeprefix("http://"),
+        "/srv/attachments/": f"{attachments_folder.parent}/",
+        "/var/log/nginx/access.log": str(log),
+        "$scheme": "https",  # as if it had a certificate
+    }.items():
+        assert old in lines["http"] + lines["server"]
+        lines = {place: text.replace(old, new) for place, text in lines.items()}
+    large = picture("PNG", Image.effect_noise((1500, 1500), 100))
+    assert len(large) > 2**20, "more than nginx takes of itself"
+    body = encode_multipart(BOUNDARY, api.fields(attachment=upload("photo.png", large)))
+    with configured_nginx(folder, **lines) as server:
+        headers = {"Host": "testserver", "Content-Type": MULTIPART_CONTENT}
+        request = urllib.request.Request(f"{server}{SEND}", body, headers)
+        with urllib.request.urlopen(request, timeout=SECONDS) as response:
+            answer = json.load(response)
+        assert answer["code"] == "100", answer
+        assert answer["url"] == "https://testserver/"
+        path = answer["payload"]["attachment_url"].removeprefix("https://testserver")
+        request = urllib.request.Request(server + path, headers={"Host": "testserver"})
+        with urllib.request.urlopen(request, timeout=SECONDS) as response:
+            given_out = response.read()
+            assert response.headers["Content-Security-Policy"]
+        with Attachment.objects.get().file.open() as stored:
+            assert given_out == stored.read()
+        assert Image.open(io.BytesIO(given_out)).tobytes() == Image.open(io.BytesIO(large)).tobytes()
+        wait_until(lambda: "photo.png" in log.read_text())
+    assert "/photo.png?******** HTTP/1.1" in log.read_text()
+
+
+def test_the_clients_address_behind_nginx(api: API, settings: Settings) -> None:
+    limits = given(the_block("settings.py", "THROTTLE_RATES"))["OSSN_MESSAGING"]
+    settings.OSSN_MESSAGING = given(the_block("settings.py", "NUM_PROXIES"))["OSSN_MESSAGING"] | limits
+    for _ in range(10):
+        api.send(api_key_token="wrong", headers={"X-Forwarded-For": "192.0.2.1"})
+    api.send(headers={"X-Forwarded-For": "192.0.2.1"}, status=429)
+    assert api.send(headers={"X-Forwarded-For": "192.0.2.2"})["code"] == "100"
+
+
+def test_urls_of_aws_name_the_host_of_the_region(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "the-access-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the-secret-key")
+    settings.STORAGES = given(the_block("settings.py", "region_name").replace("# ...", ""))["STORAGES"]
+    storage: Any = attachment_storage()
+    url = storage.presigned_url("attachment/a.pdf", method="GET", max_age=60, content_type="", disposition="")
+    assert url.startswith("https://our-attachments.s3.eu-central-1.amazonaws.com/attachment/a.pdf?")
+
+
+def test_any_other_server_of_s3(api: API, settings: Settings, s3: S3Server, bucket: Path) -> None:
+    text = the_block("settings.py", "endpoint_url").replace("# ...", "")
+    for old, new in {
+        "https://s3.example.com": s3.url,
+        "our-attachments": bucket.name,
+        "ACCESS_KEY": s3.access_key,
+        "SECRET_KEY": s3.secret_key,
+    }.items():
+        text = text.replace(f'"{old}"', repr(new))
+    settings.STORAGES = given(text)["STORAGES"]
+    payload = api.ok(attachment=upload("dummy.pdf"))
+    assert fetch(api.client, payload["attachment_url"])[1] == PDF
+    assert (bucket / str(Attachment.objects.get().file)).read_bytes() == PDF
