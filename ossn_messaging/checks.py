@@ -25,7 +25,7 @@ PDF_LIBRARIES = ("pikepdf", "pypdfium2")
 STRICT_MODES = {"STRICT_TRANS_TABLES", "STRICT_ALL_TABLES"}
 CHARACTER_SETS = """
 SELECT DISTINCT table_name, character_set_name FROM information_schema.columns
-WHERE table_schema = DATABASE() AND table_name IN %s AND character_set_name <> 'utf8mb4' ORDER BY table_name
+WHERE table_schema = DATABASE() AND table_name IN %s AND character_set_name IS NOT NULL ORDER BY table_name
 """
 
 
@@ -76,14 +76,11 @@ def _check_mariadb(alias: str) -> list[CheckMessage]:
     tables = [model._meta.db_table for model in apps.get_app_config("ossn_messaging").get_models()]
     with connection.cursor() as cursor:
         cursor.execute("SELECT @@sql_mode, @@character_set_connection, @@character_set_database")
-        mode, *character_sets = cursor.fetchone()
+        mode, of_connection, of_new_tables = cursor.fetchone()
         cursor.execute(CHARACTER_SETS, [tables])
-        narrow = [f"{table} ({character_set})" for table, character_set in cursor.fetchall()]
-    narrow += [
-        f"{what} ({character_set})"
-        for what, character_set in zip(("the connection", "new tables"), character_sets, strict=True)
-        if character_set != "utf8mb4"
-    ]
+        of_tables = list(cursor.fetchall()) or [("new tables", of_new_tables)]
+    used = [("the connection", of_connection), *of_tables]
+    narrow = [f"{what} ({character_set})" for what, character_set in used if character_set != "utf8mb4"]
     if narrow:
         errors.append(
             _error(

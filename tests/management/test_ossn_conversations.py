@@ -12,8 +12,8 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import F
 
 from ossn_messaging.models import Conversation, Message, repair
-from tests.conftest import API
-from tests.servers import wait_until
+from tests.support.api import API
+from tests.support.servers import wait_until
 
 FIELDS = ("sequence", "message_count", "unread_count", "last_read_sequence", "last_sequence", "last_message_at")
 AGREE = (0, ["0 differences"])
