@@ -6,14 +6,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
-from django.core.files.storage import InvalidStorageError
-from django.db import connections, models
+from django.core.files.storage import InvalidStorageError, storages
+from django.db import connections, models, router
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
@@ -22,6 +22,11 @@ from ossn_messaging.conf import CallableSetting, CallablesSetting, Settings, con
 from ossn_messaging.storage import ALIAS, LocalAttachmentStorage, attachment_storage
 
 PDF_LIBRARIES = ("pikepdf", "pypdfium2")
+STRICT_MODES = {"STRICT_TRANS_TABLES", "STRICT_ALL_TABLES"}
+CHARACTER_SETS = """
+SELECT DISTINCT table_name, character_set_name FROM information_schema.columns
+WHERE table_schema = DATABASE() AND table_name IN %s AND character_set_name IS NOT NULL ORDER BY table_name
+"""
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
@@ -32,6 +37,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
         *_check_libraries(),
         *_check_storage(),
         *_check_user_model(),
+        *_check_routers(),
         *_check_usernames(),
         *_check_urls(),
     ]
@@ -50,15 +56,47 @@ def check_databases(databases: Sequence[str] | None = None, **kwargs: Any) -> li
                     "Use PostgreSQL, MariaDB 10.5 or later, or SQLite 3.35 or later.",
                 )
             )
-        isolation_level = getattr(connection, "isolation_level", None)
-        if connection.vendor == "mysql" and isolation_level != "read committed":
-            errors.append(
-                _error(
-                    "E010",
-                    f"The database {alias!r} reads at the isolation level {isolation_level!r}, and counts would drift.",
-                    'Leave "isolation_level" out of its OPTIONS: Django\'s default is "read committed".',
-                )
+        if connection.vendor == "mysql":
+            errors += _check_mariadb(alias)
+    return errors
+
+
+def _check_mariadb(alias: str) -> list[CheckMessage]:
+    connection = connections[alias]
+    errors: list[CheckMessage] = []
+    isolation_level = getattr(connection, "isolation_level", None)
+    if isolation_level != "read committed":
+        errors.append(
+            _error(
+                "E010",
+                f"The database {alias!r} reads at the isolation level {isolation_level!r}, and counts would drift.",
+                'Leave "isolation_level" out of its OPTIONS: Django\'s default is "read committed".',
             )
+        )
+    tables = [model._meta.db_table for model in apps.get_app_config("ossn_messaging").get_models()]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT @@sql_mode, @@character_set_connection, @@character_set_database")
+        mode, of_connection, of_new_tables = cursor.fetchone()
+        cursor.execute(CHARACTER_SETS, [tables])
+        of_tables = list(cursor.fetchall()) or [("new tables", of_new_tables)]
+    used = [("the connection", of_connection), *of_tables]
+    narrow = [f"{what} ({character_set})" for what, character_set in used if character_set != "utf8mb4"]
+    if narrow:
+        errors.append(
+            _error(
+                "E013",
+                f"The database {alias!r} can't store every character, for example no emoji: {', '.join(narrow)}.",
+                "ALTER DATABASE ... CHARACTER SET utf8mb4, and ALTER TABLE ... CONVERT TO CHARACTER SET utf8mb4.",
+            )
+        )
+    if not STRICT_MODES & set(mode.split(",")):
+        errors.append(
+            _error(
+                "E014",
+                f"The database {alias!r} is not in strict mode, so it changes texts that it can't store.",
+                "Add STRICT_TRANS_TABLES to its sql_mode.",
+            )
+        )
     return errors
 
 
@@ -136,11 +174,12 @@ def _check_storage() -> list[CheckMessage]:
     hint = f'Name a storage in STORAGES["{ALIAS}"], for example ossn_messaging.storage.LocalAttachmentStorage.'
     try:
         storage = attachment_storage()
-        folder = Path(storage.location).resolve() if isinstance(storage, LocalAttachmentStorage) else None
+        folder = Path(storage.base_location).resolve() if isinstance(storage, LocalAttachmentStorage) else None
     except (ImproperlyConfigured, InvalidStorageError, ImportError, TypeError) as error:
         return [_error("E005", f"There is no storage for attachments: {error}", hint)]
     given: object = configured()
-    if isinstance(given, dict) and given.get("X_ACCEL_REDIRECT") and folder is None:
+    options = given if isinstance(given, dict) else {}
+    if options.get("X_ACCEL_REDIRECT") and folder is None:
         return [
             _error(
                 "E009",
@@ -148,6 +187,20 @@ def _check_storage() -> list[CheckMessage]:
                 "nginx gives out what a LocalAttachmentStorage keeps; without it, leave the setting out.",
             )
         ]
+    is_s3 = hasattr(storage, "is_inside")
+    if options.get("ATTACHMENT_PREFIX") and folder is None and not is_s3:
+        return [
+            _error(
+                "E016",
+                "OSSN_MESSAGING['ATTACHMENT_PREFIX'] is set, and the storage of attachments is not one of the app's.",
+                "Use LocalAttachmentStorage or S3AttachmentStorage, or let your own storage add the prefix.",
+            )
+        ]
+    return _check_bucket(storage) if is_s3 else _check_folder(folder)
+
+
+def _check_folder(folder: Path | None) -> list[CheckMessage]:
+    """Return an error if the folder of the attachments is in a folder that a web server may publish."""
     return [
         _error(
             "E006",
@@ -159,6 +212,30 @@ def _check_storage() -> list[CheckMessage]:
         and (public := getattr(settings, name, None))
         and folder.is_relative_to(Path(os.fspath(public)).resolve())
     ]
+
+
+def _check_bucket(storage: Any) -> list[CheckMessage]:
+    """Return an error or a warning for each other storage of the site that contains the attachments on S3.
+
+    Without options, both storages take the site's ``AWS_...`` settings.
+    """
+    from ossn_messaging.storage.s3 import is_public
+
+    messages: list[CheckMessage] = []
+    for alias in settings.STORAGES:
+        try:
+            other = storages[alias]
+        except (ImproperlyConfigured, InvalidStorageError, TypeError):
+            continue  # Django reports this when the site uses the storage
+        if alias == ALIAS or not storage.is_inside(other):
+            continue
+        place = f'in the bucket {storage.bucket_name!r}, where STORAGES["{alias}"] stores its files'
+        hint = f'Give STORAGES["{ALIAS}"] a "bucket_name" of its own in its OPTIONS.'
+        if is_public(other):
+            messages.append(_error("E012", f"Attachments are {place} and makes them public.", hint))
+        else:
+            messages.append(CheckWarning(f"Attachments are {place}, too.", hint=hint, id="ossn_messaging.W005"))
+    return messages
 
 
 def _check_user_model() -> list[CheckMessage]:
@@ -174,6 +251,34 @@ def _check_user_model() -> list[CheckMessage]:
             "Use a user model whose primary key is an AutoField or another integer field.",
         )
     ]
+
+
+def _check_routers() -> list[CheckMessage]:
+    """Return an error if the routers put tables of the app into another database than the users' table.
+
+    Two aliases of one database are no error.
+    """
+    users = router.db_for_write(get_user_model())
+    elsewhere = {
+        model._meta.label: alias
+        for model in apps.get_app_config("ossn_messaging").get_models(include_auto_created=True)
+        if (alias := router.db_for_write(model)) != users and _place(alias) != _place(users)
+    }
+    if not elsewhere:
+        return []
+    return [
+        _error(
+            "E015",
+            f"DATABASE_ROUTERS put the users into {users!r}, and {', '.join(elsewhere)} into"
+            f" {', '.join(sorted(set(elsewhere.values())))}.",
+            "Foreign keys can't point to another database: let db_for_write() return one database for all of them.",
+        )
+    ]
+
+
+def _place(alias: str) -> tuple[object, ...]:
+    database = settings.DATABASES.get(alias, {})
+    return tuple(database.get(name, alias if name == "NAME" else "") for name in ("ENGINE", "HOST", "PORT", "NAME"))
 
 
 def _check_usernames() -> list[CheckMessage]:

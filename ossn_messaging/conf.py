@@ -147,6 +147,7 @@ class Settings:
         lambda value: value is None or _is_positive(value),
         "a whole number of seconds above 0, or None for URLs without a signature",
     )
+    ATTACHMENT_PREFIX = CallableSetting()
     X_ACCEL_REDIRECT = Setting[str | None](
         None, _is_location_or_none, "the path of an internal location of nginx, with / at both ends, or None"
     )

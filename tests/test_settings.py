@@ -75,6 +75,7 @@ WRONG: dict[str, list[Any]] = {
     "INSPECTION_PROCESSOR_SECONDS": [0, 1.5, None],
     "ATTACHMENT_VALIDATORS": [None, "tests.site.no_drafts", [1], [""], [len]],
     "ATTACHMENT_URL_MAX_AGE": [0, -1, "1d", True],
+    "ATTACHMENT_PREFIX": [1, "", len],
     "X_ACCEL_REDIRECT": ["", "protected", "/protected", "protected/", 1],
     "USER_AVATAR": [1, "", len],
     "CAN_SEND": [1, "", len],
@@ -126,6 +127,80 @@ def test_nginx_can_not_give_out_what_is_elsewhere(settings: Settings) -> None:
 def test_no_storage(settings: Settings) -> None:
     del settings.BASE_DIR
     assert ids() == ["ossn_messaging.E005"]
+
+
+PUBLIC: list[dict[str, Any]] = [
+    {"custom_domain": "cdn.example.com"},
+    {"querystring_auth": False},
+    {"default_acl": "public-read"},
+]
+
+
+def keep_media_in(settings: Settings, alias: str = "default", **options: Any) -> None:
+    settings.STORAGES = {**settings.STORAGES, alias: {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}}
+
+
+@pytest.mark.parametrize(
+    ("media", "expected"),
+    [
+        *(({"bucket_name": "one", **options}, "ossn_messaging.E012") for options in PUBLIC),
+        ({"bucket_name": "one", "object_parameters": {"ACL": "public-read"}}, "ossn_messaging.E012"),
+        ({"bucket_name": "one"}, "ossn_messaging.W005"),
+        ({"bucket_name": "one", "location": "attachments"}, "ossn_messaging.W005"),
+        ({"bucket_name": "one", "location": "attach"}, None),
+        ({"bucket_name": "one", "location": "media"}, None),
+        ({"bucket_name": "two"}, None),
+        ({"bucket_name": "one", "endpoint_url": "https://s3.example.com"}, None),
+        ({"bucket_name": "one", "no such option": True}, None),
+    ],
+)
+def test_attachments_in_the_bucket_of_the_media(
+    settings: Settings, media: dict[str, Any], expected: str | None
+) -> None:
+    keep_attachments_in(
+        settings, "ossn_messaging.storage.S3AttachmentStorage", bucket_name="one", location="attachments/"
+    )
+    keep_media_in(settings, **media)
+    assert ids() == ([expected] if expected else [])
+
+
+def test_two_storages_without_options(settings: Settings) -> None:
+    """Both take the settings of the media."""
+    settings.AWS_STORAGE_BUCKET_NAME = "one"
+    settings.AWS_QUERYSTRING_AUTH = False
+    keep_attachments_in(settings, "ossn_messaging.storage.S3AttachmentStorage")
+    keep_media_in(settings, "media")
+    (error,) = check_settings()
+    assert error.id == "ossn_messaging.E012"
+    assert "'one'" in error.msg
+    assert 'STORAGES["media"]' in error.msg
+
+
+def test_the_media_have_the_public_name_of_the_same_server(settings: Settings) -> None:
+    keep_attachments_in(
+        settings,
+        "ossn_messaging.storage.S3AttachmentStorage",
+        bucket_name="one",
+        endpoint_url="http://minio:9000",
+        public_endpoint_url="https://s3.example.com",
+    )
+    keep_media_in(settings, bucket_name="one", endpoint_url="https://s3.example.com", querystring_auth=False)
+    assert ids() == ["ossn_messaging.E012"]
+
+
+def test_a_public_name_that_is_none(settings: Settings) -> None:
+    options = {"bucket_name": "one", "public_endpoint_url": "s3.example.com"}
+    keep_attachments_in(settings, "ossn_messaging.storage.S3AttachmentStorage", **options)
+    assert ids() == ["ossn_messaging.E005"]
+
+
+def test_a_prefix_that_the_storage_does_not_add(settings: Settings) -> None:
+    settings.OSSN_MESSAGING = {"ATTACHMENT_PREFIX": "tests.site.own_icon"}
+    assert ids() == []
+    keep_attachments_in(settings, "ossn_messaging.storage.S3AttachmentStorage", bucket_name="one")
+    assert ids() == []
+    keep_attachments_in(settings, f"{InMemoryStorage.__module__}.InMemoryStorage")
+    assert ids() == ["ossn_messaging.E016"]
 
 
 @pytest.mark.parametrize("name", ["MEDIA_ROOT", "STATIC_ROOT"])
@@ -202,6 +277,86 @@ def test_a_database_that_can_not_return_what_it_inserted(monkeypatch: pytest.Mon
 def test_an_isolation_level_at_which_counts_would_drift(
     monkeypatch: pytest.MonkeyPatch, vendor: str, level: object, expected: list[str]
 ) -> None:
-    asked = SimpleNamespace(vendor=vendor, isolation_level=level, features=connection.features)
+    asked = SimpleNamespace(vendor=vendor, isolation_level=level, features=connection.features, cursor=Answers)
     monkeypatch.setattr("ossn_messaging.checks.connections", {"default": asked})
     assert [error.id for error in check_databases(databases=["default"])] == expected
+
+
+class Answers:
+    """A cursor of a MariaDB. ``test_database_checks.py`` asks a real one."""
+
+    mode, connection, new_tables = "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION", "utf8mb4", "utf8mb4"
+    tables: tuple[tuple[str, str], ...] = (("ossn_messaging_message", "utf8mb4"),)
+
+    def __init__(self, **changes: Any) -> None:
+        vars(self).update(changes)
+
+    def __enter__(self) -> "Answers":
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        pass
+
+    def execute(self, sql: str, params: object = None) -> None:
+        pass
+
+    def fetchone(self) -> tuple[str, str, str]:
+        return self.mode, self.connection, self.new_tables
+
+    def fetchall(self) -> tuple[tuple[str, str], ...]:
+        return self.tables
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, []),
+        ({"mode": "STRICT_ALL_TABLES"}, []),
+        ({"new_tables": "utf8mb3"}, []),
+        ({"mode": ""}, ["ossn_messaging.E014"]),
+        ({"connection": "utf8mb3"}, ["ossn_messaging.E013"]),
+        ({"tables": (("ossn_messaging_message", "utf8mb3"),)}, ["ossn_messaging.E013"]),
+        ({"tables": (), "new_tables": "latin1", "mode": ""}, ["ossn_messaging.E013", "ossn_messaging.E014"]),
+    ],
+)
+def test_a_mariadb_that_changes_texts(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], expected: list[str]
+) -> None:
+    asked = SimpleNamespace(
+        vendor="mysql",
+        isolation_level="read committed",
+        features=connection.features,
+        cursor=lambda: Answers(**changes),
+    )
+    monkeypatch.setattr("ossn_messaging.checks.connections", {"default": asked})
+    assert [error.id for error in check_databases(databases=["default"])] == expected
+
+
+class Elsewhere:
+    """A router that puts models of these names into another database."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def db_for_write(self, model: Any, **hints: Any) -> str | None:
+        return "elsewhere" if model._meta.label in self.names else None
+
+
+@pytest.mark.parametrize(
+    "names", [["ossn_messaging.Message", "ossn_messaging.APIKey"], ["ossn_messaging.APIKey_users"], ["auth.User"]]
+)
+def test_routers_that_put_users_and_messages_into_different_databases(settings: Settings, names: list[str]) -> None:
+    settings.DATABASE_ROUTERS = [Elsewhere(*names)]
+    (error,) = check_settings()
+    assert error.id == "ossn_messaging.E015"
+    assert "'elsewhere'" in error.msg or "into elsewhere" in error.msg
+    assert names == ["auth.User"] or all(name in error.msg for name in names)
+
+
+def test_two_names_of_one_database(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = settings.DATABASES["default"]
+    settings.DATABASE_ROUTERS = [Elsewhere("ossn_messaging.Message")]
+    monkeypatch.setitem(settings.DATABASES, "elsewhere", dict(database))
+    assert check_settings() == []
+    monkeypatch.setitem(settings.DATABASES, "elsewhere", {**database, "NAME": "another"})
+    assert [error.id for error in check_settings()] == ["ossn_messaging.E015"]

@@ -16,7 +16,7 @@ from django.utils.http import content_disposition_header, http_date
 from ossn_messaging.conf import conf
 from ossn_messaging.exceptions import PreconditionFailed, RangeNotSatisfiable, ReadFailed
 from ossn_messaging.models import Attachment
-from ossn_messaging.storage import LocalAttachmentStorage
+from ossn_messaging.storage import LocalAttachmentStorage, current_prefix
 
 PRESIGNED_MAX_AGE = 60
 """A presigned URL of S3 is valid for this number of seconds."""
@@ -38,7 +38,7 @@ def serve_attachment(request: HttpRequest, attachment: Attachment) -> HttpRespon
     response: HttpResponseBase
     if conf.X_ACCEL_REDIRECT and isinstance(storage, LocalAttachmentStorage):
         response = HttpResponse(headers=_description(attachment))
-        response["X-Accel-Redirect"] = quote(conf.X_ACCEL_REDIRECT + name)
+        response["X-Accel-Redirect"] = quote(conf.X_ACCEL_REDIRECT + current_prefix() + name)
     elif hasattr(storage, "presigned_url"):
         response = HttpResponseRedirect(
             storage.presigned_url(

@@ -1,18 +1,16 @@
 """The comparison of the rows of attachments with the files on their storage."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Protocol, TypeVar
 
 from django.db import router
 
 from ossn_messaging.attachments.validation import size_and_sha256
+from ossn_messaging.management.progress import Progress
 from ossn_messaging.models import Attachment
-from ossn_messaging.storage import Listed, attachment_storage, list_files
-
-T = TypeVar("T")
+from ossn_messaging.storage import FileInfo, attachment_storage, walk
 
 MISSING, ORPHANED, WRONG_SIZE, WRONG_DIGEST = PROBLEMS = "missing", "orphaned", "wrong size", "wrong SHA-256"
 ORPHAN_MIN_AGE = timedelta(hours=1)
@@ -30,13 +28,13 @@ class Finding:
     file: str
     attachment_id: int | None
     detail: str
-    orphan: Listed | None = None
+    orphan: FileInfo | None = None
 
-
-class Progress(Protocol):
-    """A callable that yields ``steps`` and shows its progress. ``total`` is the approximate number of steps."""
-
-    def __call__(self, steps: Iterable[T], what: str, total: int) -> Iterable[T]: ...
+    @property
+    def deletable(self) -> FileInfo | None:
+        """The file without a row if it is not newer than ``ORPHAN_MIN_AGE``."""
+        is_old = self.orphan and datetime.now(UTC) - self.orphan.modified_at >= ORPHAN_MIN_AGE
+        return self.orphan if is_old else None
 
 
 class Audit:
@@ -54,26 +52,26 @@ class Audit:
     def findings(self) -> Iterator[Finding]:
         """Yield all differences. If the storage fails, raise its exception."""
         total = self.attachments.count()
-        files = iter(self.progress(list_files(self.storage), "files", total))
+        files = iter(self.progress(walk(self.storage), "files", total))
         while batch := list(islice(files, BATCH)):
             yield from self._check_files(batch)
         for attachment in self.progress(self.attachments.order_by("pk").iterator(chunk_size=BATCH), "rows", total):
             yield from self._check_row(attachment)
 
-    def _check_files(self, batch: list[Listed]) -> Iterator[Finding]:
+    def _check_files(self, batch: list[FileInfo]) -> Iterator[Finding]:
         self.files += len(batch)
         rows = self._rows(batch)
-        for listed in batch:
-            row = rows.get(listed.name)
+        for file in batch:
+            row = rows.get(file.name)
             if row is None:
-                since = listed.modified_at.astimezone(UTC)
-                yield Finding(ORPHANED, listed.name, None, f"since {since:%Y-%m-%d %H:%M:%S} UTC", listed)
+                since = file.modified_at.astimezone(UTC)
+                yield Finding(ORPHANED, file.name, None, f"since {since:%Y-%m-%d %H:%M:%S} UTC", file)
                 continue
             self.seen.add(row.pk)
-            if listed.size != row.size:
-                yield Finding(WRONG_SIZE, listed.name, row.pk, f"{listed.size} bytes, not {row.size}")
+            if file.size != row.size:
+                yield Finding(WRONG_SIZE, file.name, row.pk, f"{file.size} bytes, not {row.size}")
 
-    def _rows(self, files: list[Listed]) -> dict[str | None, Attachment]:
+    def _rows(self, files: list[FileInfo]) -> dict[str | None, Attachment]:
         """Return the attachments of ``files`` by file name.
 
         This ignores names that are not printable: they can't belong to an attachment, and a database may reject them.
@@ -100,13 +98,8 @@ class Audit:
         with self.storage.open(name) as file:
             return size_and_sha256(file)[1]
 
-    def delete_orphan(self, orphan: Listed) -> str:
-        """Delete a file without a row and return the result as a text.
-
-        If the file is newer than ``ORPHAN_MIN_AGE``, keep it and return an empty text.
-        """
-        if datetime.now(UTC) - orphan.modified_at < ORPHAN_MIN_AGE:
-            return ""
+    def delete_orphan(self, orphan: FileInfo) -> str:
+        """Delete a file without a row and return the result as a text."""
         if self._rows([orphan]):
             return "it has one now"
         try:

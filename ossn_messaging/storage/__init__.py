@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage, Storage, storages
 
+from ossn_messaging.conf import conf
+
 if TYPE_CHECKING:
     from ossn_messaging.storage.s3 import S3AttachmentStorage
 
@@ -26,6 +29,8 @@ ALIAS = "ossn_messaging"
 DEFAULT_LOCATION = "ossn_attachments"
 FOLDER = "attachment"
 """The folder on the storage that contains all attachments."""
+PREFIX = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*")
+"""Folder names that can't lead out of the storage."""
 
 
 def attachment_storage() -> Storage:
@@ -35,6 +40,20 @@ def attachment_storage() -> Storage:
     ``ImproperlyConfigured`` when it needs its folder.
     """
     return storages[ALIAS] if ALIAS in settings.STORAGES else LocalAttachmentStorage()
+
+
+def current_prefix() -> str:
+    """Return the folder of the current site or tenant with a ``/`` at the end, or an empty text if it has none.
+
+    Raises ``ImproperlyConfigured`` if the callable ``ATTACHMENT_PREFIX`` returns anything else.
+    """
+    get_prefix = conf.ATTACHMENT_PREFIX
+    prefix = get_prefix() if get_prefix else ""
+    if prefix == "":
+        return ""
+    if isinstance(prefix, str) and PREFIX.fullmatch(prefix):
+        return f"{prefix}/"
+    raise ImproperlyConfigured(f"OSSN_MESSAGING['ATTACHMENT_PREFIX'] returned {prefix!r}, which is no folder name.")
 
 
 def delete_file(name: str) -> None:
@@ -50,7 +69,7 @@ NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 @dataclass(frozen=True)
-class Listed:
+class FileInfo:
     """A file on a storage, with or without a row."""
 
     name: str
@@ -59,14 +78,14 @@ class Listed:
     modified_at: datetime
 
 
-def list_files(storage: Storage, folder: str = FOLDER) -> Iterator[Listed]:
+def walk(storage: Storage, folder: str = FOLDER) -> Iterator[FileInfo]:
     """Yield the files in a folder of any storage that can list them, and in its subfolders.
 
-    If the storage has a method ``list_files(folder)``, this uses it. Otherwise it asks the storage for the size and the
-    time of each file.
+    If the storage has a method ``walk(folder)``, this uses it. Otherwise it asks the storage for the size and the time
+    of each file.
     """
-    if hasattr(storage, "list_files"):
-        yield from storage.list_files(folder)
+    if hasattr(storage, "walk"):
+        yield from storage.walk(folder)
         return
     try:
         folders, files = storage.listdir(folder)
@@ -78,16 +97,17 @@ def list_files(storage: Storage, folder: str = FOLDER) -> Iterator[Listed]:
             size, modified_at = storage.size(path), storage.get_modified_time(path)
         except FileNotFoundError:  # deleted meanwhile
             continue
-        yield Listed(path, size, modified_at if modified_at.tzinfo else modified_at.astimezone(UTC))
+        yield FileInfo(path, size, modified_at if modified_at.tzinfo else modified_at.astimezone(UTC))
     for name in folders:
-        yield from list_files(storage, f"{folder}/{name}")
+        yield from walk(storage, f"{folder}/{name}")
 
 
 class LocalAttachmentStorage(FileSystemStorage):
     """Files on the local disk that have no URL and that only the user of the server process can read.
 
-    ``location`` is the folder, by default ``ossn_attachments`` in the ``BASE_DIR`` of the settings. A file gets its
-    name only after all of its bytes are on the disk, and it never replaces another file.
+    ``location`` is the folder, by default ``ossn_attachments`` in the ``BASE_DIR`` of the settings, to which
+    ``ATTACHMENT_PREFIX`` adds. A file gets its name only after all of its bytes are on the disk, and it never replaces
+    another file.
     """
 
     def __init__(self, location: str | os.PathLike[str] | None = None) -> None:
@@ -105,7 +125,7 @@ class LocalAttachmentStorage(FileSystemStorage):
 
     @property
     def location(self) -> str:
-        return os.path.abspath(self.base_location)
+        return os.path.abspath(os.path.join(self.base_location, current_prefix()))
 
     def path(self, name: str) -> str:
         """Return the path of a file.
@@ -119,7 +139,7 @@ class LocalAttachmentStorage(FileSystemStorage):
             raise SuspiciousFileOperation(f"{name} leads out of the folder of attachments.")
         return path
 
-    def list_files(self, folder: str) -> Iterator[Listed]:
+    def walk(self, folder: str) -> Iterator[FileInfo]:
         """Yield the files in a folder and in its subfolders, with those that are not completely written yet."""
         for parent, _folders, files in os.walk(self.path(folder), onerror=_unless_gone):
             for name in files:
@@ -129,7 +149,7 @@ class LocalAttachmentStorage(FileSystemStorage):
                 except FileNotFoundError:  # renamed or deleted meanwhile
                     continue
                 modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
-                yield Listed(path.relative_to(self.location).as_posix(), status.st_size, modified_at)
+                yield FileInfo(path.relative_to(self.location).as_posix(), status.st_size, modified_at)
 
     def url(self, name: str | None) -> str:
         raise ValueError("Attachments have no URL of their own; the app's view gives them out.")

@@ -124,6 +124,59 @@ def test_only_old_orphans_are_removed(file: Path, orphan: Path) -> None:
     assert check()[0] == 0
 
 
+@pytest.fixture
+def of_another_site(file: Path) -> list[Path]:
+    """Files in the folder of this site, which has no rows for them."""
+    files = [file.with_name(f"{number:032}.pdf") for number in range(2)]
+    for other in files:
+        other.write_bytes(PDF)
+        age(other, HOUR * 2)
+    return files
+
+
+def test_the_files_of_another_site_are_not_removed(file: Path, of_another_site: list[Path]) -> None:
+    with pytest.raises(CommandError, match=r"2 of 3 files have no row.+another site.+add --expect 2") as caught:
+        call_command("ossn_attachments", "check", "--delete-orphans", stdout=(printed := StringIO()))
+    assert caught.value.returncode == 1
+    assert printed.getvalue().endswith("; 0 deleted\n")
+    assert all(other.exists() for other in of_another_site)
+
+
+def test_half_of_the_files_are_not_most(file: Path, orphan: Path) -> None:
+    age(orphan, HOUR * 2)
+    assert check("--delete-orphans")[1][-1].endswith("1 orphaned, 0 wrong size, 0 wrong SHA-256; 1 deleted")
+
+
+def test_as_many_files_are_removed_as_are_expected(file: Path, of_another_site: list[Path]) -> None:
+    age(of_another_site[0], HOUR - 60)
+    for number in ("0", "2"):
+        with pytest.raises(CommandError, match=f"1 files could be deleted, not {number}. Nothing was deleted"):
+            call_command("ossn_attachments", "check", "--delete-orphans", "--expect", number, stdout=StringIO())
+    assert all(other.exists() for other in of_another_site)
+    assert check("--delete-orphans", "--expect", "1")[1][-1].endswith("; 1 deleted")
+    assert [other.exists() for other in of_another_site] == [True, False]
+    of_another_site[0].unlink()
+    assert check("--delete-orphans", "--expect", "0")[0] == 0
+    assert check("--delete-orphans", "--expect", "1")[0] == 1, "nothing is there, though something is expected"
+
+
+def test_a_number_is_expected_of_nothing(file: Path) -> None:
+    with pytest.raises(CommandError, match="--expect needs --delete-orphans") as caught:
+        call_command("ossn_attachments", "check", "--expect", "1")
+    assert caught.value.returncode == 2
+
+
+def test_nothing_is_removed_if_not_all_is_known(file: Path, orphan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any) -> None:
+        raise OSError("the disk is gone")
+
+    age(orphan, HOUR * 2)
+    monkeypatch.setattr(type(attachment_storage()), "open", fail)
+    status, lines = check("--delete-orphans", "--digest")
+    assert (status, lines[-1][-11:]) == (2, "; 0 deleted")
+    assert orphan.exists()
+
+
 def test_a_row_that_comes_meanwhile(api: API, file: Path, orphan: Path) -> None:
     """A file comes before its row: what was found without one may have it when it is to be removed."""
     age(orphan, HOUR * 2)
@@ -212,7 +265,7 @@ def test_a_storage_that_fails(file: Path, monkeypatch: pytest.MonkeyPatch) -> No
     def fail(*args: Any) -> None:
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(type(attachment_storage()), "list_files", fail)
+    monkeypatch.setattr(type(attachment_storage()), "walk", fail)
     with pytest.raises(CommandError, match="the disk is gone") as caught:
         call_command("ossn_attachments", "check")
     assert caught.value.returncode == 2
@@ -256,7 +309,7 @@ def test_what_a_crash_leaves_on_the_disk(api: API, tmp_path: Path) -> None:
     age(unfinished, HOUR * 2)
     if not attachment_storage().exists(name(unfinished)):
         return  # this storage is elsewhere
-    assert check("--delete-orphans")[0] == 1
+    assert check("--delete-orphans", "--expect", "1")[0] == 1
     assert not unfinished.exists()
 
 

@@ -1,6 +1,7 @@
 """Where attachments are kept."""
 
 import errno
+import http.client
 import os
 import stat
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from ossn_messaging.models import Attachment, Message
 from ossn_messaging.storage import LocalAttachmentStorage, attachment_storage
 from tests.support.api import API, fetch, upload
 from tests.support.files import PDF, SAMPLES
+from tests.support.servers import HOST, SECONDS, S3Server
 from tests.support.storage import files_in, keep_attachments_in
 
 
@@ -163,7 +165,7 @@ def test_a_file_that_goes_while_it_is_listed(
     payload = api.ok(attachment=upload("dummy.pdf"))
     (file,) = files_in(attachments_folder)
     monkeypatch.setattr(os, "walk", lambda top, **options: [(str(attachments_folder), [], ["gone.pdf", file.name])])
-    assert [listed.name for listed in storage.list_files(attachment_storage())] == [payload["file:attachment"]]
+    assert [file.name for file in storage.walk(attachment_storage())] == [payload["file:attachment"]]
 
 
 def test_without_a_folder_there_is_an_error_that_says_so(settings: Settings) -> None:
@@ -254,6 +256,27 @@ def test_s3_keeps_to_its_location(api: API, bucket: Any, settings: Settings) -> 
     payload = api.ok(attachment=upload("dummy.pdf"))
     assert bucket.Object(f"a/b/{payload['file:attachment']}").content_length == len(PDF)
     call_command("ossn_attachments", "check", "--digest")
+
+
+def test_s3_behind_another_name(api: API, settings: Settings, s3: S3Server) -> None:
+    """Clients reach the server under another URL than the site does, and a signature holds for one name alone."""
+    options = s3.options("names", public_endpoint_url="http://s3.example.com:9000")
+    keep_attachments_in(settings, "ossn_messaging.storage.S3AttachmentStorage", **options)
+    attachment_storage().bucket.create()  # type: ignore[attr-defined]
+    payload = api.ok(attachment=upload("dummy.pdf"))
+    location = urlsplit(api.client.get(payload["attachment_url"])["Location"])
+    assert location.netloc == "s3.example.com:9000"
+    path = f"{location.path}?{location.query}"
+    for host, status in (("s3.example.com:9000", 200), (f"{HOST}:{s3.port}", 403)):
+        request = http.client.HTTPConnection(HOST, s3.port, timeout=SECONDS)
+        request.request("GET", path, headers={"Host": host})
+        response = request.getresponse()
+        assert (response.status, response.read() == PDF) == (status, status == 200)
+        request.close()
+    assert urlsplit(attachment_storage().url(payload["file:attachment"])).netloc == "s3.example.com:9000"
+    call_command("ossn_attachments", "check", "--digest")
+    Message.objects.get().delete()
+    assert not attachment_storage().exists(payload["file:attachment"])
 
 
 def test_s3_that_does_not_answer(api: API, bucket: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,15 +1,12 @@
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ossn_messaging.management.attachment_check import DELETED, PROBLEMS, Audit, Finding
+from ossn_messaging.management.attachment_check import DELETED, ORPHANED, PROBLEMS, Audit, Finding
+from ossn_messaging.management.progress import show_progress
 from ossn_messaging.management.tables import lines_of, printable
-
-T = TypeVar("T")
-PROGRESS_STEP = 100
 
 
 class Command(BaseCommand):
@@ -22,43 +19,64 @@ class Command(BaseCommand):
         )
         check.add_argument("--digest", action="store_true", help="read every file and compare its SHA-256 as well")
         check.add_argument(
-            "--delete-orphans", action="store_true", help="remove the files that have had no row for an hour"
+            "--delete-orphans",
+            action="store_true",
+            help="remove the files that have had no row for an hour, unless most files have no row",
+        )
+        check.add_argument(
+            "--expect",
+            type=int,
+            metavar="N",
+            help="remove files only if N files are to be removed, even if these are most of all files",
         )
 
-    def handle(self, *args: Any, digest: bool, delete_orphans: bool, verbosity: int, **options: Any) -> None:
-        audit = Audit(digests=digest, progress=partial(self._progress, silent=verbosity == 0))
-        count: Counter[str] = Counter()
-        rows: list[tuple[str, ...]] = [("problem", "file", "row", "")]
+    def handle(
+        self,
+        *args: Any,
+        digest: bool,
+        delete_orphans: bool,
+        expect: int | None,
+        verbosity: int,
+        **options: Any,
+    ) -> None:
+        if expect is not None and not delete_orphans:
+            raise CommandError("--expect needs --delete-orphans.", returncode=2)
+        audit = Audit(digests=digest, progress=partial(show_progress, stderr=self.stderr, silent=verbosity == 0))
+        findings: list[Finding] = []
         failure: Exception | None = None
         try:
-            for finding in audit.findings():
-                count[finding.problem] += 1
-                done = audit.delete_orphan(finding.orphan) if delete_orphans and finding.orphan else ""
-                count["deleted"] += done == DELETED
-                rows.append(self._row(finding, done))
+            findings.extend(audit.findings())
         except Exception as error:  # each storage has its own exceptions; report the differences found so far
             failure = error
-        if len(rows) > 1:
-            self.stdout.writelines(f"{line}\n" for line in lines_of(rows))
+        count = Counter(finding.problem for finding in findings)
+        files = [finding.deletable if delete_orphans and not failure else None for finding in findings]
+        deletable = len(files) - files.count(None)
+        doubt = "" if failure else self._doubt(deletable, count[ORPHANED], audit.files, expect)
+        results = [audit.delete_orphan(file) if file and not doubt else "" for file in files]
+        if findings:
+            rows = [self._row(*pair) for pair in zip(findings, results, strict=True)]
+            self.stdout.writelines(f"{line}\n" for line in lines_of([("problem", "file", "row", ""), *rows]))
         self.stdout.write(
             f"{audit.rows} rows, {audit.files} files: "
             + ", ".join(f"{count[problem]} {problem}" for problem in PROBLEMS)
-            + (f"; {count['deleted']} deleted" if delete_orphans else "")
+            + (f"; {results.count(DELETED)} deleted" if delete_orphans else "")
         )
         if failure:
             raise CommandError(f"The storage could not be compared: {failure!r}", returncode=2) from failure
-        if len(rows) > 1:
-            raise CommandError("Rows and files differ.")
+        if doubt or findings:
+            raise CommandError(doubt or "Rows and files differ.")
 
-    def _progress(self, steps: Iterable[T], what: str, total: int, *, silent: bool) -> Iterator[T]:
-        """Yield ``steps``. If standard error is a terminal, show the number of steps so far."""
-        is_shown = self.stderr.isatty() and not silent
-        for number, step in enumerate(steps, 1):
-            yield step
-            if is_shown and number % PROGRESS_STEP == 1:
-                self.stderr.write(f"\r{number} of about {total} {what}", ending="", style_func=str)
-        if is_shown:
-            self.stderr.write("\r\033[K", ending="", style_func=str)  # clears the line
+    @staticmethod
+    def _doubt(deletable: int, orphans: int, files: int, expect: int | None) -> str:
+        """Return why no file is to be deleted, or an empty text."""
+        if expect is not None and expect != deletable:
+            return f"{deletable} files could be deleted, not {expect}. Nothing was deleted."
+        if expect is None and deletable and orphans * 2 > files:
+            return (
+                f"{orphans} of {files} files have no row: perhaps another site stores its files in the same folder."
+                f" Nothing was deleted. To delete {deletable} files, add --expect {deletable}."
+            )
+        return ""
 
     def _row(self, finding: Finding, done: str) -> tuple[str, ...]:
         row = "" if finding.attachment_id is None else str(finding.attachment_id)
