@@ -57,7 +57,9 @@ KEY = Parameter(
 """The API key in the body. In the header or the query, it is a security scheme."""
 IDEMPOTENCY_KEY = {"type": "string", "minLength": 1, "maxLength": 255}
 IDEMPOTENCY = (
-    Parameter("idempotency_key", text("", maxLength=255), _("the same, if the header is absent"), required=False),
+    Parameter(
+        "idempotency_key", text("", maxLength=255), _("the idempotency key, if the header is absent"), required=False
+    ),
     Parameter(
         "Idempotency-Key",
         IDEMPOTENCY_KEY,
