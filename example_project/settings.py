@@ -97,7 +97,9 @@ REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "The message API of OSSN",
+    "DESCRIPTION": "Send an API key with each request, in the header `Authorization: Api-Key KEY`.",
     "VERSION": ossn_messaging.__version__,
+    "SORT_OPERATIONS": False,
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -105,7 +105,7 @@ class Endpoint(EnvelopeView):
     authentication_classes = (APIKeyAuthentication,)
     permission_classes = (IsAuthenticated,)
     throttle_classes: Sequence[type[RateThrottle]] = (KeyThrottle, SenderThrottle)
-    http_method_names = ["get", "post", "options"]
+    http_method_names = ["post", "get", "options"]
     user_parameter = "guid"
     """The parameter with the id of the user for whom the request is made."""
     scope = "read"

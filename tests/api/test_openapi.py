@@ -1,6 +1,7 @@
 """The app's URLs in the OpenAPI schema of a site: it is valid, and what they answer is as it says."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -101,6 +102,85 @@ def test_it_tells_html_from_plain_text(api: API, settings: Settings, message_for
         told = properties[key]["description"]
         assert value == ("a&amp;amp;b" if told.startswith("HTML") else name), key
         assert told.startswith("HTML") == (key == "message" and message_format == "html")
+
+
+def operations(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {each["operationId"]: each for methods in schema["paths"].values() for each in methods.values()}
+
+
+def test_operation_ids_are_the_names_of_functions() -> None:
+    version_2 = ["sendMessage", "listMessages", "listNewMessages", "listRecentMessages", "deleteMessage"]
+    by_post = [*version_2, "countUnreadMessages", *(f"{name}V1" for name in version_2)]
+    by_get = [f"{name}ByGet" for name in by_post]
+    assert sorted(operations(generated())) == sorted([*by_post, *by_get, "getAttachment", "getAvatar"])
+
+
+def test_only_sending_has_several_types_of_body() -> None:
+    """Generators of clients make one function of an operation, and a class or an error of each type of body."""
+    bodies = {
+        name: list(each["requestBody"]["content"])
+        for name, each in operations(generated()).items()
+        if "requestBody" in each
+    }
+    assert bodies.pop("sendMessage") == ["multipart/form-data", "application/x-www-form-urlencoded", "application/json"]
+    assert bodies.pop("sendMessageV1") == ["multipart/form-data"]
+    assert set(map(tuple, bodies.values())) == {("application/json",)}
+
+
+def test_what_clients_should_use_is_first() -> None:
+    with patched_settings({"SORT_OPERATIONS": False}):
+        paths = generated()["paths"]
+    versions = [name.split("/")[2] for name in paths if name.startswith("/api/")]
+    assert versions == sorted(versions, reverse=True)
+    assert {tuple(methods) for methods in paths.values()} == {("post", "get"), ("get",)}
+
+
+STEADY = {
+    "id": 4,
+    "time": 1714841244,
+    "time_token": 1714841244,
+    "attachment_guid": "175",
+    "count": 1,
+    "conversations": 1,
+}
+
+
+def steady(answer: Any, ids: dict[int, int]) -> Any:
+    """Return an answer without what differs each time, and with the ids of users replaced."""
+    if isinstance(answer, dict):
+        return {key: STEADY.get(key, steady(value, ids)) for key, value in answer.items()}
+    if isinstance(answer, list):
+        return [steady(item, ids) for item in answer]
+    if isinstance(answer, str):
+        return re.sub(r"(?<=attachment/)\w+|(?<=:)[\w-]{6,}", "...", answer)
+    return ids.get(answer, answer) if type(answer) is int else answer
+
+
+@every_setting
+@pytest.mark.parametrize("max_age", [3600, None])
+def test_the_example_of_a_response_is_the_answer_to_that_of_the_request(
+    api: API, settings: Settings, http_status: str, max_age: int | None
+) -> None:
+    site = {"SITE_NAME": "OSSN", "SITE_URL": "https://example.com/"}
+    settings.OSSN_MESSAGING = {**site, "HTTP_STATUS": http_status, "ATTACHMENT_URL_MAX_AGE": max_age}
+    users = {1: api.sender.pk, 2: api.recipient.pk}
+    ids = {pk: example for example, pk in users.items()}
+    schema = generated()
+    requests = {url: methods["post"] for url, methods in schema["paths"].items() if "post" in methods}
+    for url in (url for url in requests if not url.endswith("delete")):
+        media_type = next(iter(requests[url]["requestBody"]["content"].values()))
+        fields = media_type["schema"]["properties"]
+        given = {name: fields[name]["example"] for name in media_type["schema"]["required"]}
+        assert media_type.get("example", given) == given
+        given |= {name: users[given[name]] for name in ("from", "to", "guid") if name in given}
+        given |= {"offset": 1} if "offset" in fields else {}
+        given |= {"attachment": upload("dummy.pdf")} if "attachment" in fields else {}
+        answer = api.read(api.client.post(url, {"api_key_token": api.key, **given}))
+        name = requests[url]["responses"]["200"]["$ref"].rpartition("/")[2]
+        example = schema["components"]["responses"][name]["content"]["application/json"]["examples"]["100"]["value"]
+        if "list" in answer["payload"]:
+            del answer["payload"]["list"][1:]  # the newest of those that the loop has sent
+        assert json.dumps(steady(answer, ids)) == json.dumps(steady(example, {})), url
 
 
 def test_under_a_prefix() -> None:

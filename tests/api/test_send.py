@@ -138,7 +138,7 @@ def test_without_a_body_the_query_will_do(api: API) -> None:
 def test_head_and_options_send_nothing(api: API, method: str) -> None:
     response = api.client.generic(method, f"{SEND}?{urlencode(api.fields())}")
     assert response.status_code == (405 if method == "HEAD" else 200)
-    assert response["Allow"] == "GET, POST, OPTIONS"
+    assert response["Allow"] == "POST, GET, OPTIONS"
     assert not Message.objects.exists()
 
 
@@ -147,7 +147,7 @@ def test_other_methods(api: API, method: str) -> None:
     response = api.client.generic(method, SEND, urlencode(api.fields()), "application/x-www-form-urlencoded")
     answer = api.read(response, 405)
     assert answer["code"] == "101"
-    assert response["Allow"] == "GET, POST, OPTIONS"
+    assert response["Allow"] == "POST, GET, OPTIONS"
     assert not Message.objects.exists()
 
 

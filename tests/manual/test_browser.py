@@ -332,7 +332,7 @@ def test_the_pictures_of_the_manual_can_be_made(
         page.screenshot(path=folder / "messages.png")
         send_from_swagger(page, site, site.key, "Are these the trains?", timetable)
         page.set_viewport_size({"width": 1200, "height": 1000})
-        form = page.locator("#operations-Messages-api_v2_0_message_send_post")
+        form = page.locator("#operations-Messages-sendMessage")
         form.locator(".opblock-summary").evaluate("element => element.scrollIntoView()")
         end = form.locator(".responses-wrapper").bounding_box()
         assert end is not None

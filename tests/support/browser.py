@@ -93,7 +93,7 @@ def send_from_swagger(page: Page, site: Site, key: str, text: str, file: Path) -
     page.locator(".modal-ux input").first.fill(f"Api-Key {key}")
     page.get_by_role("button", name="Apply credentials").first.click()
     page.locator(".modal-ux").get_by_role("button", name="Close").first.click()
-    operation = page.locator("#operations-Messages-api_v2_0_message_send_post")
+    operation = page.locator("#operations-Messages-sendMessage")
     operation.locator(".opblock-summary-control").click()
     operation.get_by_role("button", name="Try it out").click()
     operation.locator("input[placeholder=message]").fill(text)

@@ -10,40 +10,51 @@ from ossn_messaging import exceptions as errors
 from ossn_messaging.api import avatars, signing, views
 from ossn_messaging.api.endpoints import EnvelopeView
 from ossn_messaging.api.openapi.parameters import (
-    MARK,
+    BEFORE,
+    MARK_READ,
     PAGE,
     Parameter,
     conditions,
-    to_send,
+    send_parameters,
     user,
 )
-from ossn_messaging.api.openapi.shapes import number, one_of, text
+from ossn_messaging.api.openapi.schemas import number, one_of, text
 from ossn_messaging.attachments.rules import Reason
 from ossn_messaging.exceptions import MessagingError
 
-Made = Callable[[], MessagingError]
+ErrorFactory = Callable[[], MessagingError]
 """An error class, or a function that creates an error if its class requires arguments."""
+MULTIPART, FORM, JSON = "multipart/form-data", "application/x-www-form-urlencoded", "application/json"
 
 
 @dataclass(frozen=True)
 class Description:
+    """The parts of an operation that its view does not tell."""
+
+    operation_id: str
+    """The id of the operation by POST, in version 2.0 of the API. See ``OperationSchema.get_operation_id()``."""
     summary: str | Promise
     parameters: Callable[[], tuple[Parameter, ...]]
     """A function, because some parameters depend on the settings in force when a schema is generated."""
-    errors: tuple[Made, ...]
+    errors: tuple[ErrorFactory, ...]
     payload: str = ""
-    """The name of the payload's shape in version 2.0, or empty if the response is a file."""
-    for_some: bool = False
-    """Whether an API key is optional and gives access to more files."""
+    """The name of the payload's schema in version 2.0, or empty if the response is a file."""
+    body_types: tuple[str, ...] = (JSON,)
+    """The content types of the body of a POST.
 
-    def made_errors(self) -> list[MessagingError]:
-        return [make() for make in self.errors]
+    Every endpoint accepts all three. But generators of clients fail at several types, or create a class for each.
+    """
+    optional_key: bool = False
+    """Whether the API key is optional and gives access to more files."""
+
+    def created_errors(self) -> list[MessagingError]:
+        return [create() for create in self.errors]
 
     def payload_of(self, view: EnvelopeView) -> str:
         return f"{self.payload}V1" if getattr(view, "version", 2) == 1 else self.payload
 
 
-EVERYWHERE: tuple[Made, ...] = (
+EVERYWHERE: tuple[ErrorFactory, ...] = (
     errors.MethodNotAllowed,
     errors.MalformedRequest,
     errors.RequestTooLarge,
@@ -52,22 +63,22 @@ EVERYWHERE: tuple[Made, ...] = (
     errors.ServerError,
     errors.ServiceUnavailable,
 )
-ENDPOINT: tuple[Made, ...] = (
+ENDPOINT: tuple[ErrorFactory, ...] = (
     errors.InvalidKey,
     errors.MessagingDisabled,
     errors.LengthRequired,
     errors.UserNotPermitted,
     *EVERYWHERE,
 )
-READING: tuple[Made, ...] = (errors.ReaderNotFound, lambda: errors.ScopeMissing("read"), *ENDPOINT)
-DELETING: tuple[Made, ...] = (
+READ: tuple[ErrorFactory, ...] = (errors.ReaderNotFound, lambda: errors.ScopeMissing("read"), *ENDPOINT)
+DELETE: tuple[ErrorFactory, ...] = (
     errors.ReaderNotFound,
     lambda: errors.MessageNotFound("5"),
     lambda: errors.InvalidParameter("for", "both", _("`all` or `me`")),
     lambda: errors.ScopeMissing("send"),
     *ENDPOINT,
 )
-SENDING: tuple[Made, ...] = (
+SEND: tuple[ErrorFactory, ...] = (
     errors.BlankMessage,
     errors.BlankUser,
     errors.UserNotFound,
@@ -84,43 +95,53 @@ SENDING: tuple[Made, ...] = (
 )
 
 READER = user("guid", _("the user who reads"))
-
 DESCRIPTIONS: dict[type[EnvelopeView], Description] = {
-    views.MessageSend: Description(_("Send a message, with a file or without"), to_send, SENDING, "Sent"),
-    views.MessageAdd: Description(_("Send a message, with a file or without"), to_send, SENDING, "Added"),
+    views.MessageSend: Description(
+        "sendMessage",
+        _("Send a message, with a file or without"),
+        send_parameters,
+        SEND,
+        "Sent",
+        body_types=(MULTIPART, FORM, JSON),
+    ),
+    views.MessageAdd: Description(
+        "sendMessage",
+        _("Send a message, with a file or without"),
+        send_parameters,
+        SEND,
+        "Added",
+        body_types=(MULTIPART,),
+    ),
     views.MessageList: Description(
-        _("A page of a conversation; the first is the newest, and each begins with its oldest message"),
-        lambda: (
-            READER,
-            user("to", _("the other user"), 2),
-            PAGE,
-            Parameter(
-                "before", number(5, minimum=1), _("the id of a message: what is older, in place of a page"), False
-            ),
-            MARK,
-        ),
-        READING,
+        "listMessages",
+        _("List a page of a conversation. The first page is the newest. Each page begins with its oldest message"),
+        lambda: (READER, user("to", _("the other user"), 2), PAGE, BEFORE, MARK_READ),
+        READ,
         "List",
     ),
     views.MessageNew: Description(
-        _("What a user has not viewed of another's messages, newest first"),
-        lambda: (user("to", _("the user who reads"), 2), user("from", _("the other user")), MARK),
-        READING,
+        "listNewMessages",
+        _("List all unread messages from one user, newest first"),
+        lambda: (user("to", _("the user who reads"), 2), user("from", _("the other user")), MARK_READ),
+        READ,
         "New",
     ),
     views.MessageRecent: Description(
-        _("The newest message of each of a user's conversations, newest first"),
+        "listRecentMessages",
+        _("List the newest message of each conversation of a user, newest first"),
         lambda: (READER, PAGE),
-        READING,
+        READ,
         "Recent",
     ),
     views.MessageUnread: Description(
-        _("How many messages a user has not viewed, and in how many conversations"),
+        "countUnreadMessages",
+        _("Count the unread messages of a user, and the conversations that have some"),
         lambda: (READER,),
-        READING,
+        READ,
         "Unread",
     ),
     views.MessageDelete: Description(
+        "deleteMessage",
         _("Delete a message"),
         lambda: (
             Parameter("id", number(4, minimum=1), _("the message")),
@@ -128,19 +149,25 @@ DESCRIPTIONS: dict[type[EnvelopeView], Description] = {
             Parameter(
                 "for",
                 one_of("string", "all", "me", default="all"),
-                _("`all` deletes it for both, which its sender alone may do; `me` for this user"),
+                _("`all` deletes it for both users, which only its sender may do; `me` for this user"),
                 required=False,
             ),
         ),
-        DELETING,
+        DELETE,
         "True",
     ),
     views.AttachmentFile: Description(
-        _("The file of an attachment, for those who may have it"),
+        "getAttachment",
+        _("Get the file of an attachment"),
         lambda: (
-            Parameter("guid", number(175, minimum=0), _("the attachment's number"), place="path"),
-            Parameter("name", text("dummy.pdf", minLength=1), _("its name"), place="path"),
-            Parameter(signing.SIGNATURE, {"type": "string"}, _("opens it to anyone for a time"), required=False),
+            Parameter("guid", number(175, minimum=0), _("the number of the attachment"), location="path"),
+            Parameter("name", text("dummy.pdf", minLength=1), _("its name"), location="path"),
+            Parameter(
+                signing.SIGNATURE,
+                {"type": "string"},
+                _("the signature in `attachment_url`, which needs no API key and expires"),
+                required=False,
+            ),
             *conditions(),
         ),
         (
@@ -149,18 +176,19 @@ DESCRIPTIONS: dict[type[EnvelopeView], Description] = {
             lambda: errors.RangeNotSatisfiable(1024),
             *EVERYWHERE,
         ),
-        for_some=True,
+        optional_key=True,
     ),
     views.Avatar: Description(
-        _("The icon of a user for whom the site has none"),
+        "getAvatar",
+        _("Get the default avatar of a user"),
         lambda: (
-            Parameter("username", text("arsalanshah"), _("the user's name"), place="path"),
-            Parameter("size", one_of("string", *avatars.SIZES), _("its size"), place="path"),
+            Parameter("username", text("arsalanshah"), _("the username"), location="path"),
+            Parameter("size", one_of("string", *avatars.SIZES), _("its size"), location="path"),
             Parameter(
                 "digest",
-                text("c0e15d54735a596d4e16bf1aaa999758", pattern="^[0-9a-f]{32}$"),
-                _("the MD5 of the name followed by the size"),
-                place="path",
+                text(avatars.avatar_hash("arsalanshah", "small"), pattern="^[0-9a-f]{32}$"),
+                _("the MD5 digest of the username followed by the size"),
+                location="path",
             ),
         ),
         (errors.NotFound, errors.MethodNotAllowed, errors.UnsupportedContentType, errors.ServerError),

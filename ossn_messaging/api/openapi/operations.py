@@ -1,6 +1,5 @@
 """The operations of a schema: one for each method of each URL of the app."""
 
-import re
 from typing import Any, cast
 
 from django.utils.translation import gettext as _
@@ -9,13 +8,11 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ComponentRegistry, ResolvedComponent
 
 from ossn_messaging.api.endpoints import EnvelopeView
-from ossn_messaging.api.openapi.answers import URL_TOO_LONG, answers
-from ossn_messaging.api.openapi.descriptions import DESCRIPTIONS, Description
-from ossn_messaging.api.openapi.parameters import FORMS, KEY, MULTIPART, Parameter
+from ossn_messaging.api.openapi.descriptions import DESCRIPTIONS, JSON, MULTIPART, Description
+from ossn_messaging.api.openapi.parameters import KEY, Parameter
+from ossn_messaging.api.openapi.responses import URL_TOO_LONG, responses
+from ossn_messaging.api.openapi.schemas import PREFIX, Schema, example, schemas
 from ossn_messaging.api.openapi.security import EITHER
-from ossn_messaging.api.openapi.shapes import PREFIX, Shape, shapes
-
-WORD = re.compile(r"\w+")
 
 
 class OperationSchema(AutoSchema):
@@ -26,57 +23,79 @@ class OperationSchema(AutoSchema):
     ) -> dict[str, Any]:
         self.registry = registry
         view = cast(EnvelopeView, self.view)
-        for name, shape in shapes().items():
-            self.component(ResolvedComponent.SCHEMA, name, shape)
+        for name, schema in schemas().items():
+            self.component(ResolvedComponent.SCHEMA, name, schema)
         description = DESCRIPTIONS[type(view)]
         operation: dict[str, Any] = {
-            "operationId": "_".join([*WORD.findall(path), method.lower()]),
+            "operationId": _operation_id(path, method, description),
             "summary": description.summary,
             "tags": [_tag(path, description)],
-            **_request(method, description.parameters()),
+            **_request(method, description),
             "responses": {
-                status: self.component(ResolvedComponent.RESPONSE, name, answer)
-                for status, name, answer in answers(view, description)
+                status: self.component(ResolvedComponent.RESPONSE, name, response)
+                for status, name, response in responses(view, description)
             },
         }
         if method == "GET":
             operation["responses"]["414"] = self.component(ResolvedComponent.RESPONSE, "UrlTooLong414", URL_TOO_LONG)
         if description.payload:
             operation["security"] = self.get_auth()
-        elif description.for_some:
+        elif description.optional_key:
             operation["security"] = [{}, *EITHER]
         return operation
 
-    def component(self, kind: str, name: str, content: Shape) -> Shape:
+    def component(self, kind: str, name: str, content: Schema) -> Schema:
         """Register a component of the schema once, and return a reference to it."""
         component = ResolvedComponent(f"{PREFIX}{name}", kind, content, OperationSchema)  # type: ignore[no-untyped-call]
         self.registry.register_on_missing(component)
         return component.ref
 
 
+def _is_version_1(path: str) -> bool:
+    return "/v1.0/" in path
+
+
+def _operation_id(path: str, method: str, description: Description) -> str:
+    """Return an id such as ``sendMessage``, ``sendMessageByGet``, ``sendMessageV1`` or ``sendMessageV1ByGet``.
+
+    The operation that clients should use has the shortest id.
+    """
+    version = "V1" if _is_version_1(path) else ""
+    by_get = "ByGet" if method == "GET" and description.payload else ""
+    return f"{description.operation_id}{version}{by_get}"
+
+
 def _tag(path: str, description: Description) -> str:
     if not description.payload:
         return _("Files")
-    return _("Messages, version 1.0") if "/v1.0/" in path else pgettext("of users", "Messages")
+    return _("Messages, version 1.0") if _is_version_1(path) else pgettext("of users", "Messages")
 
 
-def _request(method: str, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
+def _request(method: str, description: Description) -> dict[str, Any]:
     """Return the parameters and body of a request. For POST, the query parameters are described in the body."""
-    inside = [parameter for parameter in parameters if parameter.place == "query"]
-    outside = [parameter for parameter in parameters if parameter.place in ("path", "header")]
+    parameters = description.parameters()
+    query = [parameter for parameter in parameters if parameter.location == "query"]
+    others = [parameter for parameter in parameters if parameter.location in ("path", "header")]
     if method == "GET":
-        return {"parameters": [parameter.described() for parameter in (*outside, *inside)]}
-    files = [parameter for parameter in parameters if parameter.place == "file"]
-    content = {form: {"schema": _body([*inside, *(files if form == MULTIPART else []), KEY])} for form in FORMS}
+        return {"parameters": [parameter.parameter_object() for parameter in (*others, *query)]}
+    files = [parameter for parameter in parameters if parameter.location == "file"]
+    content = {
+        content_type: _body(content_type, [*query, *(files if content_type == MULTIPART else []), KEY])
+        for content_type in description.body_types
+    }
     return {
-        "parameters": [parameter.described() for parameter in outside],
+        "parameters": [parameter.parameter_object() for parameter in others],
         "requestBody": {"content": content, "required": True},
     }
 
 
-def _body(parameters: list[Parameter]) -> Shape:
-    return {
+def _body(content_type: str, parameters: list[Parameter]) -> dict[str, Any]:
+    """Return the content of a request body. In JSON, its example has only the required parameters."""
+    schema = {
         "type": "object",
-        "properties": {one.name: one.shape | {"description": one.description} for one in parameters},
+        "properties": {one.name: one.schema | {"description": one.description} for one in parameters},
         "required": [one.name for one in parameters if one.required],
     }
+    if content_type != JSON:
+        return {"schema": schema}
+    return {"schema": schema, "example": {one.name: example(one.schema, {}) for one in parameters if one.required}}

@@ -1,4 +1,4 @@
-"""The parameters of the endpoints: in the query of a GET, or in one of three content types of a POST."""
+"""The parameters of the endpoints: in the query of a GET, or in the body of a POST."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,32 +6,38 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from ossn_messaging.api.openapi.shapes import Shape, number, one_of, text
+from ossn_messaging.api.openapi.schemas import Schema, number, one_of, text
 from ossn_messaging.attachments import file_types
 from ossn_messaging.authentication import APIKeyAuthentication
 from ossn_messaging.conf import conf
 
-MULTIPART = "multipart/form-data"
-FORMS = (MULTIPART, "application/x-www-form-urlencoded", "application/json")
-
 
 @dataclass(frozen=True)
 class Parameter:
+    """A parameter of an operation.
+
+    Swagger UI fills a field with its example. So an optional parameter has no example, or an empty one if it is in a
+    form, where Swagger UI would make up a text.
+    """
+
     name: str
-    shape: Shape
+    schema: Schema
     description: str | Promise
     required: bool = True
-    place: str = "query"
-    """``query``, ``path`` or ``header``, the place in a GET; or ``file``, which only a multipart body has."""
+    location: str = "query"
+    """``query``, ``path`` or ``header`` of a GET, or ``file``, which only a multipart body has."""
 
-    def described(self) -> dict[str, Any]:
+    def parameter_object(self) -> dict[str, Any]:
         return {
             "name": self.name,
-            "in": self.place,
+            "in": self.location,
             "required": self.required,
             "description": self.description,
-            "schema": self.shape,
+            "schema": self.schema,
         }
+
+
+POSITIVE: Schema = {"type": "integer", "minimum": 1}
 
 
 def user(name: str, description: str | Promise, example: int = 1) -> Parameter:
@@ -45,57 +51,50 @@ def flag(name: str, description: str | Promise) -> Parameter:
 KEY = Parameter(
     APIKeyAuthentication.parameter,
     text(""),
-    _("the API key, where neither the header nor the query has it"),
+    _("the API key, if neither the header nor the query has it"),
     required=False,
 )
-"""The API key in the body; in the header or query it is a security scheme.
-
-The example is empty, like those of other rare parameters, so that Swagger UI does not fill the field.
-"""
+"""The API key in the body. In the header or the query, it is a security scheme."""
 IDEMPOTENCY_KEY = {"type": "string", "minLength": 1, "maxLength": 255}
-ONCE = (
-    Parameter("idempotency_key", text("", maxLength=255), _("the same, where the header is absent"), required=False),
+IDEMPOTENCY = (
+    Parameter(
+        "idempotency_key", text("", maxLength=255), _("the idempotency key, if the header is absent"), required=False
+    ),
     Parameter(
         "Idempotency-Key",
         IDEMPOTENCY_KEY,
-        _("a text of the client's own: what one sender asks for under one key is done once"),
+        _("a text that the client chooses: requests of one sender with the same key send one message"),
         required=False,
-        place="header",
+        location="header",
     ),
 )
-PAGE = Parameter("offset", number(1, minimum=1), _("the number of the page, from 1"), required=False)
-MARK = flag("markallread", _("1 marks what is unread in this conversation as viewed"))
+PAGE = Parameter("offset", POSITIVE, _("the number of the page, from 1"), required=False)
+BEFORE = Parameter(
+    "before", POSITIVE, _("the id of a message: returns older messages, instead of a page"), required=False
+)
+MARK_READ = flag("markallread", _("1 marks the unread messages of this conversation as read"))
 
 
-def to_send() -> tuple[Parameter, ...]:
+def send_parameters() -> tuple[Parameter, ...]:
     """Return the parameters of ``message/send``."""
     return (
         user("from", _("the user who sends")),
         user("to", _("the user who receives"), 2),
         Parameter("message", text("Test", minLength=1, maxLength=conf.MAX_MESSAGE_LENGTH), _("the text")),
-        *ONCE,
+        *IDEMPOTENCY,
         _attachment(),
     )
 
 
 def _attachment() -> Parameter:
-    taken = [extension for extension in file_types.BY_EXTENSION if extension in conf.ATTACHMENT_EXTENSIONS]
-    description = _("one file: %(extensions)s") % {"extensions": ", ".join(taken)}
-    return Parameter("attachment", {"type": "string", "format": "binary"}, description, required=False, place="file")
+    allowed = [extension for extension in file_types.BY_EXTENSION if extension in conf.ATTACHMENT_EXTENSIONS]
+    description = _("one file: %(extensions)s") % {"extensions": ", ".join(allowed)}
+    return Parameter("attachment", {"type": "string", "format": "binary"}, description, required=False, location="file")
 
 
 def conditions() -> tuple[Parameter, ...]:
     """Return the headers of range requests and conditional requests (RFC 9110, sections 13 and 14)."""
-    etag = f'"{"0" * 64}"'
-    examples = {
-        "Range": "bytes=0-1023",
-        "If-Range": etag,
-        "If-Match": etag,
-        "If-None-Match": etag,
-        "If-Modified-Since": "Sat, 04 May 2024 17:20:44 GMT",
-        "If-Unmodified-Since": "Sat, 04 May 2024 17:20:44 GMT",
-    }
+    headers = ("Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
     return tuple(
-        Parameter(name, text(example), _("as RFC 9110 has it"), required=False, place="header")
-        for name, example in examples.items()
+        Parameter(name, {"type": "string"}, _("see RFC 9110"), required=False, location="header") for name in headers
     )
