@@ -139,7 +139,6 @@ def schemas() -> dict[str, Schema]:
         "attachment_url": _or_null(new_file["attachment_url"]),
     }
     file_v1 = {
-        **STORED,
         "attachment_guid": file["attachment_guid"],
         "attachment_name": text("file:dummy.pdf", description=_("`image:` or `file:`, followed by the name")),
     }
@@ -181,9 +180,9 @@ def schemas() -> dict[str, Schema]:
         "Item": item(message, file),
         "ItemV1": item(message_v1, file),
         "RecentItem": item(message, file, **answered),
-        "RecentItemV1": item(message_v1, file_v1, **answered),
+        "RecentItemV1": item(message_v1 | STORED, file_v1, **answered),
         "NewItem": an_object(new_item, {"attachment_guid", *DELETED}),
-        "NewItemV1": item(message_v1, file_v1),
+        "NewItemV1": item(message_v1 | STORED, file_v1),
         "List": listed(ref("UserWithIcons"), "Item"),
         "ListV1": listed(recipient, "ItemV1"),
         "New": new(ref("UserOnline"), "NewItem"),
