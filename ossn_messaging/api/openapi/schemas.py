@@ -134,8 +134,8 @@ def schemas() -> dict[str, Schema]:
     file, new_file = _file(FROM), _file(TO)
     file_or_none = {
         "attachment_guid": new_file["attachment_guid"],
-        "type_of_attachment": {"oneOf": [ref("FileType"), ref("False")]},
         "attachment_name": _or_null(new_file["attachment_name"]),
+        "type_of_attachment": {"oneOf": [ref("FileType"), ref("False")]},
         "attachment_url": _or_null(new_file["attachment_url"]),
     }
     file_v1 = {
