@@ -22,6 +22,8 @@ from tests.support.demo import SECONDS, demo, manage
 from tests.support.files import PDF
 from tests.support.storage import files_in
 
+pytestmark = pytest.mark.system
+
 
 def curl(printed: str) -> dict[str, object]:
     """Paste the printed command into a shell and return the answer."""
