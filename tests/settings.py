@@ -24,9 +24,13 @@ MIDDLEWARE = [
 ]
 TEMPLATES = new_project.TEMPLATES
 DATABASES = {"default": env.db_url("DATABASE_URL", default="sqlite://:memory:")}
-if DATABASES["default"]["ENGINE"] == "django.db.backends.mysql":
-    DATABASES["default"]["TEST"] = {"CHARSET": "utf8mb4"}
-    SILENCED_SYSTEM_CHECKS = ["models.W037"]  # as the README says
+match DATABASES["default"]["ENGINE"]:
+    case "django.db.backends.postgresql":
+        DATABASES["default"]["ENGINE"] = "tests.postgresql"
+        DATABASES["default"]["OPTIONS"] = {"options": "-c synchronous_commit=off"}
+    case "django.db.backends.mysql":
+        DATABASES["default"]["TEST"] = {"CHARSET": "utf8mb4"}
+        SILENCED_SYSTEM_CHECKS = ["models.W037"]  # as the README says
 MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 

@@ -23,7 +23,7 @@ MIB = 1024 * 1024
 SIZE = 25 * MIB
 MAX_RISE = 16 * MIB
 
-pytestmark = [everywhere, pytest.mark.django_db]
+pytestmark = [pytest.mark.system, everywhere, pytest.mark.django_db]
 
 
 def large_pdf() -> bytes:
@@ -58,13 +58,13 @@ def large_gif() -> bytes:
 LARGE = {"a.pdf": large_pdf, "a.docx": large_docx, "a.jpg": large_jpeg, "a.png": large_png, "a.gif": large_gif}
 
 
-@pytest.fixture
-def bodies(tmp_path: Path) -> list[Path]:
-    paths = []
+@pytest.fixture(scope="module")
+def bodies(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder, paths = tmp_path_factory.mktemp("bodies"), []
     for name, make in LARGE.items():
         content = make()
         assert 0.9 * SIZE < len(content) <= SIZE, f"{name} has {len(content)} bytes"
-        paths.append(tmp_path / name)
+        paths.append(folder / name)
         paths[-1].write_bytes(encode_multipart(BOUNDARY, {"attachment": SimpleUploadedFile(name, content)}))
     return paths
 

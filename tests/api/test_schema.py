@@ -4,9 +4,13 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
+import pytest
+
 from tests.support import ROOT
 from tests.support.demo import demo, manage
 from tests.support.servers import plain_environment
+
+pytestmark = pytest.mark.system
 
 GOLDEN = ROOT / "tests/golden/openapi.yaml"
 SECONDS = 300

@@ -3,10 +3,14 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.support.client import App, bare, fetch, texts
 from tests.support.demo import demo, manage
 from tests.support.files import PDF, SAMPLES
 from tests.support.storage import files_in
+
+pytestmark = pytest.mark.system
 
 PNG = SAMPLES["photo.png"]
 

@@ -21,6 +21,8 @@ from tests.live.load import Answer, Connection, post
 from tests.support.files import SAMPLES
 from tests.support.servers import HOST, SECONDS, free_port, plain_environment, running, wait_until
 
+pytestmark = pytest.mark.system
+
 PREPARE = """
 import django
 django.setup()

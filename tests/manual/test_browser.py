@@ -21,6 +21,8 @@ from tests.support.conversation import LONG
 from tests.support.files import PDF, SAMPLES
 from tests.support.readme import PICTURE, pages
 
+pytestmark = pytest.mark.system
+
 TABS = 60
 """How often somebody would press Tab before they give up."""
 LARGEST = 200_000

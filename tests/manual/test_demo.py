@@ -26,6 +26,8 @@ from tests.support.files import PDF
 from tests.support.servers import wait_until
 from tests.support.storage import files_in
 
+pytestmark = pytest.mark.system
+
 PRINT_USERS = """
 from django.contrib.auth.models import User
 print(*User.objects.values_list("username", flat=True).order_by("pk"))

@@ -27,6 +27,8 @@ from tests.support.files import PDF
 from tests.support.readme import TUTORIAL, Block, claimed
 from tests.support.servers import HOST, SECONDS, absent, free_port, plain_environment, running
 
+pytestmark = pytest.mark.system
+
 README = claimed("INSTALLED_APPS", "urls.py", "bash", "json", page="README.md")
 GUIDES = [
     *claimed("INSTALLED_APPS", "urls.py", "views.py", "bash", page="docs/howto/*"),
@@ -150,11 +152,11 @@ def steady(answer: str) -> str:
     return re.sub(r"signature=[^\"]+", "signature=...", answer)
 
 
-@pytest.fixture
-def site(tmp_path: Path, wheel: Path) -> Iterator[Site]:
+@contextmanager
+def new_site(folder: Path, wheel: Path) -> Iterator[Site]:
     if shutil.which("curl") is None:
         absent("curl")
-    site = Site(tmp_path / "site", tmp_path / "packages", wheel)
+    site = Site(folder / "site", folder / "packages", wheel)
     site.folder.mkdir()
     site.packages.mkdir()
     (site.folder / "dummy.pdf").write_bytes(PDF)
@@ -165,13 +167,30 @@ def site(tmp_path: Path, wheel: Path) -> Iterator[Site]:
 
 
 @pytest.fixture
-def installed(site: Site) -> Site:
-    """A site with the app and three users, and without a key."""
-    for block in README:
-        if block.kind in ("INSTALLED_APPS", "urls.py") or "pip install" in block.text:
-            site.do(block)
-    site.run(f"python manage.py migrate\npython manage.py shell -c '{USERS}'")
-    return site
+def site(tmp_path: Path, wheel: Path) -> Iterator[Site]:
+    with new_site(tmp_path, wheel) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def with_the_app(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
+    """The folder of a site with the app and three users, and without a key."""
+    folder = tmp_path_factory.mktemp("with-the-app")
+    with new_site(folder, wheel) as site:
+        for block in README:
+            if block.kind in ("INSTALLED_APPS", "urls.py") or "pip install" in block.text:
+                site.do(block)
+        site.run(f"python manage.py migrate\npython manage.py shell -c '{USERS}'")
+    return folder
+
+
+@pytest.fixture
+def installed(with_the_app: Path, tmp_path: Path, wheel: Path) -> Iterator[Site]:
+    """A copy of that site."""
+    shutil.copytree(with_the_app, tmp_path, dirs_exist_ok=True)
+    site = Site(tmp_path / "site", tmp_path / "packages", wheel)
+    yield site
+    site.stop()
 
 
 def follow(site: Site, steps: Sequence[Block]) -> None:
