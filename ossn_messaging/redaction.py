@@ -12,6 +12,8 @@ import html
 import json
 import logging
 import re
+import signal
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -37,6 +39,8 @@ MAX_TEXT_LENGTH = 16 * 1024
 MAX_ARGUMENT_LENGTH = 8 * 1024
 """In characters. Arguments of log messages are cut to this length."""
 MAX_TRACEBACK_LENGTH = 256 * 1024
+MAX_DEPTH = 20
+"""Values in more dicts and lists than this are not shown in data."""
 LOGGERS = (
     "django.request",
     "django.security.csrf",
@@ -74,6 +78,7 @@ _OWN_KEY = r"""
     (?<=o) ssn (?: _ | %(?:25){0,3}5[Ff] ) (?= [a-z0-9_%-]{0,42}+ [A-Z] )
     (?: [A-Za-z0-9_-] | %(?:25){0,3}(?: 5[Ff] | 2[Dd] ) ){43}
 """
+_query = re.compile(rf"\?[^\s?=]{_MANY}+=\S*")
 _own_key = re.compile(f"o{_OWN_KEY}", re.VERBOSE)
 _secret = re.compile(
     rf"""
@@ -123,6 +128,31 @@ def redact_start(text: str, secrets: Sequence[str] = (), length: int = MAX_TEXT_
         return redact(text, secrets)
     unsure = max(MAX_SECRET_LENGTH, *map(len, secrets), 0)  # the end may be the beginning of a secret
     return f"{redact(text[:length], secrets)[:-unsure]}...[{len(text)}-characters]"
+
+
+def redact_data(data: Any, secrets: Sequence[str] = (), max_depth: int = MAX_DEPTH) -> Any:
+    """Return a copy of dicts, lists, texts and other values with the secrets redacted, for an error tracker.
+
+    The queries of URLs become asterisks, because they may have the text of a message. So do the values of parameters
+    such as ``api_key_token``, and what is nested deeper than ``max_depth``. A tuple or set becomes a list, and an
+    object whose ``repr()`` shows a secret or a query becomes that text, redacted.
+    """
+    if isinstance(data, str):
+        return _query.sub(f"?{REDACTED}", redact_start(data, secrets))
+    if isinstance(data, Mapping | list | tuple | set | frozenset):
+        if max_depth == 0:
+            return REDACTED
+        if isinstance(data, Mapping):
+            return {
+                redact_data(name, secrets, 0): REDACTED
+                if str(name).lower().endswith(PARAMETERS)  # such as X-Amz-Signature
+                else redact_data(value, secrets, max_depth - 1)
+                for name, value in data.items()
+            }
+        return [redact_data(value, secrets, max_depth - 1) for value in data]
+    text = repr(data)
+    redacted = redact_data(text, secrets)
+    return data if redacted == text else redacted
 
 
 def redact_path(path: str) -> str:
@@ -370,3 +400,17 @@ def redact_logs() -> None:
             if isinstance(handler, AdminEmailHandler):
                 reporter: Any = handler.reporter_class
                 handler.reporter_class = redacting_reporter(reporter)
+
+
+def redact_lines() -> None:
+    """Copy the lines of standard input to standard output, redacted, until the input ends."""
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.SIG_IGN)  # the server gets them too, and writes until it has stopped
+    for stream in (sys.stdin, sys.stdout):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    for line in sys.stdin:
+        print(redact_start(line.rstrip("\n")), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    redact_lines()

@@ -49,13 +49,14 @@ def run_within_limit(code: str) -> None:
 
 def test_the_worst_texts_take_linear_time() -> None:
     run_within_limit("""
-from ossn_messaging.redaction import encoded_variants, redact
+from ossn_messaging.redaction import encoded_variants, redact, redact_data
 from tests.benchmarks.redaction import KEY, WORST, text_of
 
 known = sorted(encoded_variants(KEY), key=len, reverse=True)
-for pattern in WORST.values():
+for pattern in [*WORST.values(), "?", "?a", "?a=", "?a?", "=?"]:
     for secrets in ((), known):
         redact(text_of(pattern, 200_000), secrets)
+    redact_data([text_of(pattern, 16_000)] * 12)
 """)
 
 

@@ -4,8 +4,11 @@ import html
 import io
 import json
 import logging
+import os
 import pickle
 import re
+import signal
+import subprocess
 import sys
 import threading
 import urllib.error
@@ -39,10 +42,12 @@ from ossn_messaging.authentication import APIKeyAuthentication, APIKeyUser
 from ossn_messaging.models import APIKey
 from ossn_messaging.redaction import (
     LOGGERS,
+    MAX_TEXT_LENGTH,
     REDACTED,
     RedactingExceptionReporter,
     RedactSecretsFilter,
     redact,
+    redact_data,
     redact_logs,
 )
 from tests.site import WhoAmI
@@ -213,6 +218,40 @@ def test_what_is_left_as_it_is(text: str) -> None:
     assert redact(text) == text
 
 
+def test_what_is_redacted_in_nested_data() -> None:
+    number = object()
+    data = {
+        "request": {
+            "url": f"https://example.com/x?from=1&message=hello&api_key_token={IMPORTED}",
+            "headers": {"Authorization": f"Api-Key {IMPORTED}", "Host": "example.com"},
+            "data": {"API_KEY_TOKEN": [IMPORTED], "X-Amz-Signature": IMPORTED, "from": "1"},
+            f"the key {OWN}": None,
+        },
+        "frames": ({"lineno": 7, "number": number, "body": f"api_key_token={IMPORTED}".encode()},),
+        "message": "are you there? yes = no",
+    }
+    assert redact_data(data) == {
+        "request": {
+            "url": f"https://example.com/x?{REDACTED}",
+            "headers": {"Authorization": f"Api-Key {REDACTED}", "Host": "example.com"},
+            "data": {"API_KEY_TOKEN": REDACTED, "X-Amz-Signature": REDACTED, "from": "1"},
+            f"the key {REDACTED}": None,
+        },
+        "frames": [{"lineno": 7, "number": number, "body": f"b'api_key_token={REDACTED}'"}],
+        "message": "are you there? yes = no",
+    }
+    assert redact_data([f"it was {ODD}"], secrets=[ODD]) == [f"it was {REDACTED}"]
+
+
+def test_data_that_is_nested_too_deep() -> None:
+    deep: Any = "text"
+    for _ in range(10_000):
+        deep = [deep]
+    assert REDACTED in json.dumps(redact_data(deep))
+    assert redact_data([["text"]], max_depth=2) == [["text"]]
+    assert redact_data([["text"]], max_depth=1) == [REDACTED]
+
+
 def record(message: object, *args: Any, **others: Any) -> logging.LogRecord:
     """Return a record that has passed the filter."""
     made = logging.LogRecord("a site", logging.ERROR, __file__, 1, message, args, None)
@@ -302,6 +341,26 @@ def test_runserver(written: io.StringIO, status: str) -> None:
             error.close()
         thread.join()
     assert f'"GET /?api_key_token={REDACTED}&from=1&signature={REDACTED} HTTP/1.1" {status[:3]}' in written.getvalue()
+
+
+def test_the_lines_of_any_server() -> None:
+    """They are redacted at once, without settings, until the server ends: what stops it comes to the filter, too."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DJANGO")}
+    command = [sys.executable, "-m", "ossn_messaging.redaction"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment | {"PYTHONIOENCODING": "ascii"}, stdin=pipe, stdout=pipe, bufsize=0
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(f'"GET /x?api_key_token={IMPORTED}&from=1" 404\n'.encode())
+        assert process.stdout.readline() == f'"GET /x?api_key_token={REDACTED}&from=1" 404\n'.encode()
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        process.stdin.write(b"bye \xff " + b"x" * MAX_TEXT_LENGTH)
+        process.stdin.close()
+        assert process.stdout.readline().startswith(b"bye \\xff xxx")
+        assert process.wait(SECONDS) == 0
 
 
 GUNICORN_CONF = claimed("gunicorn.conf.py")

@@ -16,6 +16,8 @@ from tests.support.files import PDF
 from tests.support.readme import Block, claimed
 from tests.support.servers import absent, plain_environment
 
+pytestmark = pytest.mark.system
+
 PAGE = "docs/howto/openapi.md"
 COMMANDS = claimed("shell", page=PAGE)
 PYTHON = claimed("send.py", page=PAGE)
