@@ -42,6 +42,7 @@ class Demo:
 @contextmanager
 def demo(data_dir: Path, *arguments: str, seconds: int = SECONDS) -> Iterator[Demo]:
     """Start the demo, and yield it when it is ready."""
+    data_dir.mkdir(exist_ok=True)
     log = data_dir / "console.log"
     with (
         log.open("wb") as console,
