@@ -6,7 +6,7 @@ too: the decorators stay on what chooses between the mutants, and the mutants ha
 tells the share that was noticed, and which of the others ``tests/survivors.txt`` says nothing of.
 
 It runs for a mutant the tests that have been seen to call its function. What is worked out once, such as the SQL of
-``Compiled``, is forgotten before each test while that is looked at; else only the first of them would be seen.
+``cached_query``, is forgotten before each test while that is looked at; else only the first of them would be seen.
 
 The tests are collected and the database is made once, in the process of which each mutant's own is a fork; mutmut by
 itself does both again for each.
@@ -67,7 +67,7 @@ def remembering() -> Iterator[Any]:
     for module in [module for name, module in sys.modules.items() if name.startswith("ossn_messaging")]:
         classes = [value for value in vars(module).values() if isinstance(value, type)]
         for value in [value for holder in (module, *classes) for value in vars(holder).values()]:
-            if hasattr(value, "statements") or hasattr(value, "cache_clear"):
+            if hasattr(value, "cache_clear"):
                 yield value
 
 
@@ -77,7 +77,7 @@ class Forgetful:
     def pytest_runtest_setup(self) -> None:
         if get_mutant_under_test() == "stats":
             for value in remembering():
-                value.statements.clear() if hasattr(value, "statements") else value.cache_clear()
+                value.cache_clear()
 
 
 def executed(self: PytestRunner, params: list[str], plugins: Sequence[Any] = (), **options: Any) -> int:

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from ossn_messaging.exceptions import ScopeMissing, UserNotPermitted
-from ossn_messaging.models.cached_query import Compiled
+from ossn_messaging.models.cached_query import cached_query
 from ossn_messaging.redaction import MAX_SECRET_LENGTH
 
 SCOPES = {"send": _("send and delete messages"), "read": _("read messages and attachments")}
@@ -56,7 +56,7 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
     def _active_at(self, time: datetime) -> Self:
         return self.filter(Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=time)))
 
-    @Compiled
+    @cached_query()
     def lookup(self, digest: str) -> Self:
         """Return the keys with this digest. The database may ignore case when it compares digests."""
         return self.filter(digest=digest)

@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from ossn_messaging.conf import conf
-from ossn_messaging.models.cached_query import Compiled
+from ossn_messaging.models.cached_query import cached_query, cached_rows
 from ossn_messaging.signals import message_read
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
     def count_for_user(self, user: AbstractBaseUser) -> int:
         """Return the number of conversations that ``for_user()`` finds."""
-        return sum(self._current()._count_for_user(user.pk))
+        return sum(count for (count,) in self._current()._count_for_user(user.pk))
 
     def between(self, user: AbstractBaseUser, other: AbstractBaseUser) -> "Conversation":
         """Return the conversation of ``user`` with ``other``. If there is none, return an unsaved one."""
@@ -99,7 +99,8 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
             skipped = conversations.values_list("pk", flat=True)[skip : skip + size]
             page = list(conversations.filter(pk__in=list(skipped)).select_related("user", "other_user")._with_newest())
         else:
-            page = self._current()._recent(user_id, size=size, with_others=with_others)
+            find_page = self._current()._recent_with_others if with_others else self._current()._recent
+            page = find_page(user_id, size=size)
         ids = [conversation.newest_message_id for conversation in page if conversation.newest_message_id]
         messages = stored_messages(using).with_ids(*ids) if ids else []
         found = {message.pk: message for message in messages}
@@ -156,27 +157,28 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         conversation.last_read_sequence, conversation.unread_count = locked.last_read_sequence, locked.unread_count
         return before - locked.unread_count
 
-    @Compiled
+    @cached_query(related=("user", "other_user"), annotations=("peer_last_read_sequence",))
     def _between(self, user_id: int, other_id: int) -> Self:
-        conversations = self.filter(user_id=user_id, other_user_id=other_id)
-        return conversations._with_peer_read().select_related("user", "other_user")
+        return self.filter(user_id=user_id, other_user_id=other_id)._with_peer_read()
 
-    @Compiled
+    @cached_rows
     def _unread(self, user_id: int) -> "models.QuerySet[Conversation, tuple[int, int]]":
         totals = self.filter(user_id=user_id, unread_count__gt=0).values("user_id")
         return totals.annotate(Sum("unread_count"), Count("pk")).values_list("unread_count__sum", "pk__count")
 
-    @Compiled
-    def _recent(self, user_id: int, *, size: int, with_others: bool) -> "models.QuerySet[Conversation]":
+    def _build_recent(self, user_id: int, *, size: int) -> "models.QuerySet[Conversation]":
         conversations = self._for_user(user_id)._with_newest()
         counted = conversations.order_by().values("user_id").annotate(Count("pk")).values("pk__count")
-        conversations = conversations.annotate(total_count=Subquery(counted))  # type: ignore[no-redef]
-        return conversations.select_related("user", *(["other_user"] if with_others else []))[:size]
+        return conversations.annotate(total_count=Subquery(counted))[:size]  # type: ignore[no-redef]
 
-    @Compiled
-    def _count_for_user(self, user_id: int) -> "models.QuerySet[Conversation, int]":
+    _recent_annotations = ("peer_last_read_sequence", "newest_message_id", "total_count")
+    _recent = cached_query(related=("user",), annotations=_recent_annotations)(_build_recent)
+    _recent_with_others = cached_query(related=("user", "other_user"), annotations=_recent_annotations)(_build_recent)
+
+    @cached_rows
+    def _count_for_user(self, user_id: int) -> "models.QuerySet[Conversation, tuple[int]]":
         conversations = self._for_user(user_id).order_by().values("user_id")
-        return conversations.annotate(Count("pk")).values_list("pk__count", flat=True)
+        return conversations.annotate(Count("pk")).values_list("pk__count")
 
     def _for_user(self, user_id: int) -> Self:
         conversations = self.filter(user_id=user_id, last_message_at__isnull=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from django.db import connections, models
 from django.db.models import OuterRef, Value
 
-from ossn_messaging.models.cached_query import Compiled
+from ossn_messaging.models.cached_query import cached_query
 from ossn_messaging.models.conversations import Conversation
 from ossn_messaging.models.deletion import DeletingQuerySet
 
@@ -59,15 +59,15 @@ class MessageQuerySet(DeletingQuerySet):
             below = _sequence_after(sequences, skip)
         return self._page(conversation.user_id, conversation.other_user_id, below, size=size)
 
-    @Compiled
+    @cached_query(related=("attachment",))
     def _page(self, user_id: int, other_id: int, below: int, *, size: int) -> "models.QuerySet[Message]":
-        messages = self.filter(sequence__lt=below).select_related("attachment")
+        messages = self.filter(sequence__lt=below)
         return _merged([messages.sent(user_id, other_id), messages.received(user_id, other_id)], size)
 
-    @Compiled
+    @cached_query(related=("attachment",))
     def with_ids(self, *ids: int) -> "models.QuerySet[Message]":
         """Return the messages with these ids, with their attachments."""
-        return self.select_related("attachment").filter(pk__in=ids)
+        return self.filter(pk__in=ids)
 
     def unread_in_conversation(self, conversation: "Conversation") -> "models.QuerySet[Message]":
         """Return the messages that the user has received and not read, oldest first, with their attachments."""

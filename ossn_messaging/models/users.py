@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Q
 
 from ossn_messaging.exceptions import BlankUser, ReaderNotFound, UserNotFound
-from ossn_messaging.models.cached_query import Compiled
+from ossn_messaging.models.cached_query import cached_query, is_filtered
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -56,7 +56,7 @@ def default_manager_is_unfiltered() -> bool:
 
     If it does, users who were loaded in another way need no second query.
     """
-    return not get_user_model()._default_manager.all().query.where
+    return not is_filtered(get_user_model()._default_manager.all())
 
 
 def is_active(user: "AbstractBaseUser | AnonymousUser") -> bool:
@@ -85,9 +85,9 @@ def _find(*user_ids: str) -> list[AbstractBaseUser]:
         raise UserNotFound from None
 
 
-@Compiled
+@cached_query()
 def with_ids(users: "models.QuerySet[AbstractBaseUser]", *ids: int) -> "models.QuerySet[AbstractBaseUser]":
-    # If the primary key is a link to a parent model, pk__in accepts only numbers and not the placeholders of Compiled.
+    # If the primary key is a link to a parent model, pk__in accepts only numbers, and no placeholders.
     return users.filter(reduce(or_, (Q(pk=user_id) for user_id in ids)))
 
 
