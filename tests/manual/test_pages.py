@@ -20,6 +20,7 @@ from django.conf import global_settings
 from django.contrib.auth.models import User
 from django.core.checks import run_checks
 from django.core.mail import EmailMessage
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from PIL import Image
 from pytest_django import Settings
@@ -47,6 +48,7 @@ from tests.support.readme import (
     the_block,
 )
 from tests.support.servers import HOST, SECONDS, S3Server, configured_nginx, free_port, wait_until
+from tests.support.storage import keep_attachments_in_s3
 
 SETTINGS = claimed("settings.py")
 SENDING = claimed("python", holding="objects.send(")
@@ -54,6 +56,7 @@ READING = claimed("python", holding="objects.recent(")
 RULES = claimed("rules.py")
 CLIENT = claimed("client.py")
 RECEIVERS = claimed("notifications.py")
+TENANCY = claimed("tenancy.py")
 NGINX = claimed("nginx")
 COMMANDS = claimed("command")
 MOST_LINES = 200
@@ -141,9 +144,17 @@ def rules(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rules", module)
 
 
+@pytest.fixture
+def tenancy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module that the manual names in ``ATTACHMENT_PREFIX``."""
+    module = ModuleType("tenancy")
+    exec(the_block("tenancy.py"), vars(module))
+    monkeypatch.setitem(sys.modules, "tenancy", module)
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("block", SETTINGS, ids=str)
-def test_settings(block: Block, settings: Settings, rules: None) -> None:
+def test_settings(block: Block, settings: Settings, rules: None, tenancy: None) -> None:
     names = given(block.in_a_site(), STORAGES=global_settings.STORAGES)
     assert "# ..." not in block.in_a_site()
     for name, value in names.items():
@@ -297,7 +308,7 @@ def test_urls_of_aws_name_the_host_of_the_region(settings: Settings, monkeypatch
 
 
 def test_any_other_server_of_s3(api: API, settings: Settings, s3: S3Server, bucket: Path) -> None:
-    text = the_block("settings.py", "endpoint_url").replace("# ...", "")
+    text = the_block("settings.py", '"endpoint_url": "https://s3.example.com"').replace("# ...", "")
     for old, new in {
         "https://s3.example.com": s3.url,
         "our-attachments": bucket.name,
@@ -309,3 +320,34 @@ def test_any_other_server_of_s3(api: API, settings: Settings, s3: S3Server, buck
     payload = api.ok(attachment=upload("dummy.pdf"))
     assert fetch(api.client, payload["attachment_url"])[1] == PDF
     assert (bucket / str(Attachment.objects.get().file)).read_bytes() == PDF
+
+
+def test_a_server_of_s3_that_has_another_name_for_clients(settings: Settings) -> None:
+    settings.STORAGES = given(the_block("settings.py", "public_endpoint_url").replace("# ...", ""))["STORAGES"]
+    storage: Any = attachment_storage()
+    url = storage.presigned_url("attachment/a.pdf", method="GET", max_age=60, content_type="", disposition="")
+    assert url.startswith("https://s3.example.com/our-attachments/attachment/a.pdf?")
+    assert storage.connection.meta.client.meta.endpoint_url == "http://minio:9000"
+
+
+@pytest.mark.parametrize("block", TENANCY, ids=str)
+def test_tenants_in_one_folder(
+    block: Block, api: API, settings: Settings, tenancy: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert block.text == the_block("tenancy.py")
+    settings.OSSN_MESSAGING = given(the_block("settings.py", "ATTACHMENT_PREFIX"))["OSSN_MESSAGING"]
+    for schema in ("anna", "ben"):
+        monkeypatch.setattr(connections[DEFAULT_DB_ALIAS], "schema_name", schema, raising=False)
+        payload = api.ok(attachment=upload("dummy.pdf"))
+        assert fetch(api.client, payload["attachment_url"])[1] == PDF
+        assert (tmp_path / "ossn_attachments" / schema / payload["file:attachment"]).read_bytes() == PDF
+    monkeypatch.setattr(connections[DEFAULT_DB_ALIAS], "schema_name", "carl", raising=False)
+    assert not attachment_storage().exists(payload["file:attachment"])
+
+
+def test_two_sites_in_one_bucket(api: API, settings: Settings, s3: S3Server, bucket: Path) -> None:
+    storages = given(the_block("settings.py", '"location": "staging"').replace("# ...", ""))["STORAGES"]
+    options = storages["ossn_messaging"]["OPTIONS"]
+    keep_attachments_in_s3(settings, s3, bucket, location=options["location"])
+    payload = api.ok(attachment=upload("dummy.pdf"))
+    assert (bucket / "staging" / payload["file:attachment"]).read_bytes() == PDF

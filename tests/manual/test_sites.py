@@ -38,7 +38,8 @@ TUTORIAL_STEPS = claimed(page=TUTORIAL)
 API = claimed("bash", "json", page="docs/reference/api.md")
 COMMANDS = claimed("bash", page="docs/reference/commands.md")
 SHOWN_KEY = claimed("json", page="docs/reference/commands.md")
-SHOWN_ORPHAN = claimed("text", page="docs/reference/commands.md")
+SHOWN_ORPHAN = claimed("text", holding="orphaned", page="docs/reference/commands.md")
+SHOWN_DIFFERENCE = claimed("text", holding="unread_count", page="docs/reference/commands.md")
 SECURITY = claimed("bash", page="docs/explanation/*")
 CONTRIBUTING = claimed("bash", page="docs/contributing.md")
 USERS = """
@@ -312,6 +313,12 @@ def test_the_commands(installed: Site) -> None:
     printed = installed.run("python manage.py ossn_attachments check --delete-orphans || true")
     some_time = re.compile(r"[\d-]{10} [\d:]{8} UTC")
     assert some_time.sub("then", printed) == some_time.sub("then", block.text)
+    change = (
+        "from ossn_messaging.models import Conversation; Conversation.objects.filter(user=2).update(unread_count=7)"
+    )
+    installed.run(f"python manage.py shell -c '{change}'")
+    (block,) = SHOWN_DIFFERENCE
+    assert installed.run("python manage.py ossn_conversations check --fix") == block.text
     follow(installed, COMMANDS)
 
 
