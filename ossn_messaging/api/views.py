@@ -58,7 +58,7 @@ class MessageSend(Endpoint):
 
     def post(self, request: Request) -> Response:
         text = clean_text(self.parameter("message"))
-        sender, recipient = get_sender_and_recipient(self.parameter("from"), self.parameter("to"))
+        sender, recipient, is_blocked = get_sender_and_recipient(self.parameter("from"), self.parameter("to"))
         # Build the user objects first: the site's USER_AVATAR may raise, and nothing may fail after the commit.
         users = {user.pk: user_object(request, user) for user in (sender, recipient)}
         message = Message.objects.send(
@@ -68,6 +68,7 @@ class MessageSend(Endpoint):
             upload=self.get_upload(request),
             api_key=cast(APIKey, request.auth),
             idempotency_key=self.get_idempotency_key(request),
+            is_blocked=is_blocked,
         )
         response = success(request, self.get_payload(request, message, users))
         if message.replayed_from:
