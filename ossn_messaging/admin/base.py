@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.auth import get_permission_codename
+from django.contrib.auth import get_permission_codename, get_user_model
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -24,6 +24,12 @@ def may_view(request: HttpRequest, model: type[Model]) -> bool:
     opts = model._meta
     codenames = (get_permission_codename(action, opts) for action in ("view", "change"))
     return any(request.user.has_perm(f"{opts.app_label}.{codename}") for codename in codenames)
+
+
+def may_delete_users(request: HttpRequest) -> bool:
+    """Return whether the user may delete users in the admin."""
+    opts = get_user_model()._meta
+    return request.user.has_perm(f"{opts.app_label}.{get_permission_codename('delete', opts)}")
 
 
 def is_storable(text: str) -> bool:

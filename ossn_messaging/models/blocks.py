@@ -12,6 +12,9 @@ from django.utils.translation import gettext_lazy as _
 
 from ossn_messaging.exceptions import SelfBlock, UserNotFound
 
+MAX_BLOCKED_USERS = 1000
+"""The maximum number of users that the API returns in one response."""
+
 
 class BlockQuerySet(models.QuerySet["Block"]):
     def between(self, user: AbstractBaseUser, other: AbstractBaseUser) -> Self:

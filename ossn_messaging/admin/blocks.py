@@ -1,0 +1,43 @@
+"""Blocks in the admin."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.http import HttpRequest
+
+from ossn_messaging.admin.base import MessagingAdmin, may_delete_users
+from ossn_messaging.models import Block
+
+
+@admin.register(Block)
+class BlockAdmin(MessagingAdmin):
+    """The admin of blocks, which can be added and deleted, but not changed."""
+
+    list_display = ("id", "user", "blocked_user", "created_at")
+    list_select_related = ("user", "blocked_user")
+    list_per_page = 50
+    show_full_result_count = False
+    fields = ("user", "blocked_user", "created_at")
+    raw_id_fields = ("user", "blocked_user")
+    readonly_fields = ("created_at",)
+    ordering = ("-pk",)
+    sortable_by = ()
+
+    def get_fields(self, request: HttpRequest, obj: Block | None = None) -> Any:
+        return self.fields if obj else self.raw_id_fields
+
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        """Return lookups by the exact name of a user, because not all staff may search for names."""
+        return [f"{name}__{get_user_model().USERNAME_FIELD}__exact" for name in self.raw_id_fields]
+
+    def has_change_permission(self, request: HttpRequest, obj: Block | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Block | None = None) -> bool:
+        """Return whether the user may delete a block.
+
+        If ``obj`` is given, it is enough to have the permission to delete users: the admin asks for this permission
+        before it deletes a user together with their blocks.
+        """
+        return super().has_delete_permission(request, obj) or (obj is not None and may_delete_users(request))
