@@ -35,11 +35,11 @@ def conversation_context(request: HttpRequest, rows: QuerySet[Message], user_id:
     users = {user.pk: user for user in found}
     if len(users) != 2:
         raise Http404
-    sides = Conversation.objects.filter(user__in=users, other_user__in=users)
-    last = sides.aggregate(newest=Max("last_sequence"), ever=Max("sequence"))
+    conversations = Conversation.objects.filter(user__in=users, other_user__in=users)
+    last = conversations.aggregate(visible=Max("last_sequence"), ever=Max("sequence"))
     if not (last["ever"] or may_view(request, get_user_model())):
         raise Http404
-    newest = last["last_sequence"] or 0
+    newest = last["visible"] or 0
     before, after = (parse_id(request.GET.get(name, "")) for name in ("before", "after"))
     ids = _ids(user_id, other_id, before, after)
     messages = sorted(rows.filter(pk__in=ids[:SIZE]), key=lambda message: message.sequence)

@@ -80,7 +80,7 @@ class StateFilter(MessageFilter):
     offers = {
         "viewed": Choice(_("Viewed"), Q(is_read=True)),
         "unviewed": Choice(_("Not viewed"), Q(is_read=False)),
-        "one": Choice(_("Deleted by one side"), DELETED_BY_ONE, Ids(Message.objects.filter(DELETED_BY_ONE))),
+        "one": Choice(_("Deleted by one user"), DELETED_BY_ONE, Ids(Message.objects.filter(DELETED_BY_ONE))),
         "both": Choice(_("Deleted for both"), DELETED_FOR_BOTH, Ids(Message.objects.filter(DELETED_FOR_BOTH))),
     }
 

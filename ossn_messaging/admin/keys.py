@@ -64,7 +64,7 @@ class RotationForm(forms.Form):
         initial=7,
         min_value=0,
         max_value=365,
-        help_text=_("With 0 the first key expires now."),
+        help_text=_("With 0, the old key expires now."),
     )
 
 
@@ -179,5 +179,5 @@ class APIKeyAdmin(MessagingAdmin):
         use_redacting_reporter(request)
         made, key = api_key.rotate(timedelta(days=form.cleaned_data["days"]))
         self.log_change(request, api_key, gettext_noop("Rotated."))
-        self.log_addition(request, made, gettext_noop("Made by rotation."))
+        self.log_addition(request, made, gettext_noop("Created by rotation."))
         return self._show_key(request, made, key, rotated=api_key)

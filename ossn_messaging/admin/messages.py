@@ -34,7 +34,7 @@ PREVIEW_LENGTH = 80
 SMALL = 1024 * 1024
 """In bytes, the largest image that the list shows."""
 MODERATION = {
-    "delete_for_both": (_("Delete messages for both sides"), gettext_noop("Deleted for both sides.")),
+    "delete_for_both": (_("Delete messages for both users"), gettext_noop("Deleted for both users.")),
     "delete_attachments": (_("Delete attachments"), gettext_noop("Attachment deleted.")),
 }
 """The actions of moderators: method of the queryset, title, and the text for the history."""
@@ -229,7 +229,7 @@ class MessageAdmin(MessagingAdmin):
     def conversation(self, message: Message) -> SafeString:
         return format_html('<a href="{}">{}</a>', conversation_url(message), _("Conversation"))
 
-    @admin.action(description=_("Delete the selected messages for both sides"), permissions=["moderate"])
+    @admin.action(description=_("Delete the selected messages for both users"), permissions=["moderate"])
     def delete_for_both(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:
         return self._moderate(request, "delete_for_both", self._selected(request).filter(deleted_at=None))
 

@@ -137,7 +137,7 @@ def test_several_users_whose_names_begin_so_are_offered(api: API, moderator: Cli
     assert ids_in(text) == []
     assert "/admin/ossn_messaging/message/?q=arsalanshah" in text or 'href="?q=arsalanshah"' in text
     assert listed(moderator, link(text, "arsalan &amp; co")) == [own]
-    assert "no user of this name" in page(moderator, LIST, q="nobody")
+    assert "no user with this name" in page(moderator, LIST, q="nobody")
 
 
 def test_a_message_is_found_by_its_id(api: API, sent: list[int], moderator: Client) -> None:
@@ -174,7 +174,7 @@ def test_messages_are_found_by_what_became_of_them(
     text = page(moderator, f"{LIST}?q=arsalanshah&state=one")
     assert "by its sender" in text
     assert "by its recipient" in text
-    assert "for both sides" in page(moderator, f"{LIST}?state=both")
+    assert "for both users" in page(moderator, f"{LIST}?state=both")
 
 
 def test_messages_are_found_by_their_key(api: API, sent: list[int], moderator: Client) -> None:
@@ -198,8 +198,8 @@ def test_where_no_index_helps_a_page_ends_when_enough_was_looked_at(
     monkeypatch.setattr("ossn_messaging.admin.lists.SCAN_LIMIT", 2)
     assert pages(moderator, "state=viewed", "Older") == [[], [], [], []]
     assert pages(moderator, "state=unviewed", "Older") == [sent[:2], sent[2:4], sent[4:6], sent[6:]]
-    assert "Not all messages have been looked at yet." in page(moderator, f"{LIST}?state=viewed")
-    assert "Not all messages have been looked at yet." not in page(moderator, f"{LIST}?state=viewed&before={sent[5]}")
+    assert "Not all messages have been searched yet." in page(moderator, f"{LIST}?state=viewed")
+    assert "Not all messages have been searched yet." not in page(moderator, f"{LIST}?state=viewed&before={sent[5]}")
     assert pages(moderator, f"state=unviewed&after={sent[6]}", "Newer") == [sent[4:6], sent[2:4], sent[:2]]
 
 
@@ -302,7 +302,7 @@ def test_who_may_not_read_sees_that_there_is_a_message_and_no_more(api: API, mod
         assert f"{size} bytes" in text
         assert not [part for part in WITHHELD if part in text]
     clerk.post("/admin/ossn_messaging/message/", {**chosen, "confirmed": "yes"})
-    assert "Deleted for both sides." in page(clerk, f"message/{payload['id']}/history/")
+    assert "Deleted for both users." in page(clerk, f"message/{payload['id']}/history/")
 
 
 def test_who_deletes_a_user_is_not_shown_what_they_sent(api: API) -> None:
