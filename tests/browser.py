@@ -57,9 +57,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def live_site(data_dir: Path) -> Iterator[Site]:
+def live_site(data_dir: Path, *arguments: str) -> Iterator[Site]:
     """Start a demo, and let people write to each other."""
-    with demo(data_dir, "--port", "0", seconds=LIFETIME) as printed:
+    with demo(data_dir, "--port", "0", *arguments, seconds=LIFETIME) as printed:
         done = subprocess.run(
             [sys.executable, "-m", "tests.conversation"],
             cwd=ROOT,

@@ -95,8 +95,8 @@ def test_pictures_are_shown_and_files_are_links(api: API, moderator: Client) -> 
     assert 'alt="photo.png"' in text
     assert re.search(r'<a href="/messages/attachment/\d+/dummy.pdf">', text)
     assert "&lt;script&gt;" in text
-    assert len(re.findall(">viewed<", text)) == 2
-    assert len(re.findall(">not viewed<", text)) == 1
+    assert len(re.findall(">read<", text)) == 2
+    assert len(re.findall(">not read<", text)) == 1
 
 
 def test_a_page_costs_the_same_for_every_length(
