@@ -61,7 +61,7 @@ MOST_LINES = 200
 
 
 def test_each_block_is_run_by_one_test() -> None:
-    for name in ("test_readme_site", "test_redaction"):
+    for name in ("test_readme_site", "test_redaction", "admin.test_manual"):
         importlib.import_module(f"tests.{name}")
     assert Counter(blocks()) == CLAIMED
     for name, text in pages().items():

@@ -80,8 +80,8 @@ def test_no_search_offers_more_users_than_a_page_can_show(
     User.objects.bulk_create(User(username=f"user{number}") for number in range(USERS * 2))
     for text in ("user", "user user", "user@example.com nobody@example.com"):
         with django_assert_max_num_queries(16):
-            found = page(moderator, LIST, q=text)
-        assert len(re.findall(r'href="\?q=user[\w+]+">', found)) in (0, USERS)
+            found = page(moderator, LIST, q=text).partition("Several users match:")[2].partition("</p>")[0]
+        assert found.count("<a ") == (0 if "@" in text else USERS)
 
 
 def test_an_action_is_no_search(sent: Message, moderator: Client) -> None:

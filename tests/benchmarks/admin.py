@@ -20,7 +20,8 @@ USERS = 1_000
 FILL = """
 INSERT INTO auth_user (id, username, password, is_superuser, is_staff, is_active, first_name, last_name, email,
     date_joined)
-SELECT n, 'user' || n, '', false, false, true, '', '', 'user' || n || '@example.com', now() FROM generate_series(1, {users}) n;
+SELECT n, 'user' || n, '', false, false, true, '', '', 'user' || n || '@example.com', now()
+FROM generate_series(1, {users}) n;
 
 INSERT INTO ossn_messaging_apikey (id, name, digest, scopes, is_restricted, created_at)
 SELECT n, 'key' || n, n, '[]', false, now() FROM generate_series(1, 3) n;
@@ -132,7 +133,7 @@ def measured(messages: int) -> dict[str, tuple[float, int]]:
     from django.test.utils import CaptureQueriesContext
 
     moderator = User.objects.create_user("moderator", pk=USERS + 1, is_staff=True)
-    names = ["view_message", "read_message", "moderate_message", "view_user"]
+    names = ["view_message", "read_message", "moderate_message", "view_apikey", "view_user"]
     moderator.user_permissions.set(Permission.objects.filter(codename__in=names))
     client = Client()
     client.force_login(moderator)
