@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ossn_messaging.models import APIKey
 
 
-class KeyHolder(AnonymousUser):
+class APIKeyUser(AnonymousUser):
     """The ``request.user`` of a request with an API key.
 
     It is authenticated, but is not a user of the site and has no permissions.
@@ -30,7 +30,7 @@ class KeyHolder(AnonymousUser):
         self.pk = f"key {api_key.pk}"  # type: ignore[assignment]  # unique per key, and never equal to the id of a user
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, KeyHolder) and self.pk == other.pk
+        return isinstance(other, APIKeyUser) and self.pk == other.pk
 
     def __hash__(self) -> int:
         return hash(self.pk)
@@ -47,18 +47,18 @@ class KeyHolder(AnonymousUser):
 class APIKeyAuthentication(BaseAuthentication):
     """Authenticates by ``Authorization: Api-Key KEY``, or by the parameter ``api_key_token`` in the body or the query.
 
-    It sets ``request.auth`` to the ``APIKey`` and ``request.user`` to a ``KeyHolder``.
+    It sets ``request.auth`` to the ``APIKey`` and ``request.user`` to a ``APIKeyUser``.
     """
 
     keyword = "Api-Key"
     parameter = "api_key_token"
 
     @sensitive_variables("key")
-    def authenticate(self, request: Request) -> "tuple[KeyHolder, APIKey] | None":
-        """Return the ``KeyHolder`` and the ``APIKey``, or ``None`` if the request has no key.
+    def authenticate(self, request: Request) -> "tuple[APIKeyUser, APIKey] | None":
+        """Return the ``APIKeyUser`` and the ``APIKey``, or ``None`` if the request has no key.
 
         Raises ``AuthenticationFailed`` if the key is wrong, ``Throttled`` if the address has sent too many wrong keys,
-        and ``StoreFailed`` if the cache of the limit fails.
+        and ``ServiceUnavailable`` if the cache of the limit fails.
         """
         key = self.get_key(request)
         if not key:
@@ -91,14 +91,14 @@ class APIKeyAuthentication(BaseAuthentication):
         return request.data if isinstance(request.data, Mapping) else {}
 
     @sensitive_variables("key")
-    def authenticate_credentials(self, key: str) -> "tuple[KeyHolder, APIKey]":
-        """Return the ``KeyHolder`` and the ``APIKey``. Raises ``AuthenticationFailed`` if the key is not active."""
+    def authenticate_credentials(self, key: str) -> "tuple[APIKeyUser, APIKey]":
+        """Return the ``APIKeyUser`` and the ``APIKey``. Raises ``AuthenticationFailed`` if the key is not active."""
         from ossn_messaging.models import APIKey
 
         api_key = APIKey.objects.find(key) if len(key) <= MAX_SECRET_LENGTH else None
         if api_key is None:
             raise AuthenticationFailed(InvalidKey.text)
-        return KeyHolder(api_key), api_key
+        return APIKeyUser(api_key), api_key
 
     def authenticate_header(self, request: HttpRequest | Request) -> str:
         return f'{self.keyword} realm="api"'

@@ -150,7 +150,7 @@ class Settings:
     X_ACCEL_REDIRECT = Setting[str | None](
         None, _is_location_or_none, "the path of an internal location of nginx, with / at both ends, or None"
     )
-    USER_ICON = CallableSetting()
+    USER_AVATAR = CallableSetting()
     CAN_SEND = CallableSetting()
     IS_ONLINE = CallableSetting()
     THROTTLE_RATES = Setting[Mapping[str, str]](

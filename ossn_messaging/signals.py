@@ -13,7 +13,7 @@ Arguments: ``sender``, the class ``Message``; ``message``, the new ``Message``, 
 attachment loaded; ``api_key``, the ``APIKey`` that sent it, or ``None`` if the site's own code sent it.
 """
 
-message_viewed = Signal()
+message_read = Signal()
 """A user has read messages of a conversation. One signal is sent for all of them.
 
 Arguments: ``sender``, the class ``Conversation``; ``conversation``, the reader's ``Conversation``; ``messages``, a

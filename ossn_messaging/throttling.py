@@ -21,8 +21,8 @@ from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
 from ossn_messaging.conf import conf
-from ossn_messaging.exceptions import StoreFailed
-from ossn_messaging.models.users import as_number
+from ossn_messaging.exceptions import ServiceUnavailable
+from ossn_messaging.models.users import parse_id
 
 IPV6_PREFIX_LENGTH = 64
 """A provider usually gives a whole network of this size to one client."""
@@ -34,13 +34,13 @@ MAX_LOOKUP_SECONDS = 60
 
 @contextmanager
 def cache_errors() -> Iterator[None]:
-    """Raise ``StoreFailed`` for any error of the cache."""
+    """Raise ``ServiceUnavailable`` for any error of the cache."""
     try:
         yield
     except Throttled:
         raise
     except Exception as error:  # each cache raises its own exceptions
-        raise StoreFailed from error
+        raise ServiceUnavailable from error
 
 
 def parse_address(text: str) -> str | None:
@@ -118,7 +118,7 @@ class RateThrottle(SimpleRateThrottle):
         return not key or self.increment(key) <= self.num_requests
 
     def check(self, request: Request, view: Any) -> None:
-        """Raise ``Throttled`` if the limit is reached, and ``StoreFailed`` if the cache fails."""
+        """Raise ``Throttled`` if the limit is reached, and ``ServiceUnavailable`` if the cache fails."""
         if not self.allow_request(request, view):
             raise Throttled(self.wait())
 
@@ -142,7 +142,7 @@ class SenderThrottle(RateThrottle):
 
         If the request has no user, or the API key may not act as the user, return ``None``: nothing is counted.
         """
-        user_id = as_number(view.parameter(view.user_parameter))
+        user_id = parse_id(view.parameter(view.user_parameter))
         api_key: Any = request.auth
         return self.key_for(user_id) if user_id and api_key.may_act_as(user_id) else None
 
@@ -162,7 +162,7 @@ class FailedAuthThrottle(RateThrottle):
         """Count a failure of the address if the block raises ``AuthenticationFailed``.
 
         Raises ``Throttled`` before the block if the address has reached its limit or no place becomes free in
-        ``MAX_WAIT_SECONDS``, and ``StoreFailed`` if the cache fails.
+        ``MAX_WAIT_SECONDS``, and ``ServiceUnavailable`` if the cache fails.
         """
         if self.rate is None:
             yield

@@ -107,7 +107,7 @@ def test_what_one_side_has_deleted_is_there_and_marked(api: API, conversation: l
     assert shown(text) == conversation
     assert text.count("deleted by its sender") == 6 - 1
     assert text.count("deleted by its recipient") == 4
-    assert text.count("deleted for both sides") == 1
+    assert text.count("deleted for both users") == 1
     assert "number 2" in text
     assert "number 1<" not in text
     Message.objects.filter(pk=conversation[9]).delete_for(api.recipient)

@@ -199,8 +199,8 @@ def test_where_no_index_helps_a_page_ends_when_enough_was_looked_at(
     monkeypatch.setattr("ossn_messaging.admin.lists.SCAN_LIMIT", 2)
     assert pages(moderator, "state=viewed", "Older") == [[], [], [], []]
     assert pages(moderator, "state=unviewed", "Older") == [sent[:2], sent[2:4], sent[4:6], sent[6:]]
-    assert "Not all messages have been looked at yet." in page(moderator, f"{LIST}?state=viewed")
-    assert "Not all messages have been looked at yet." not in page(moderator, f"{LIST}?state=viewed&before={sent[5]}")
+    assert "Not all messages have been searched yet." in page(moderator, f"{LIST}?state=viewed")
+    assert "Not all messages have been searched yet." not in page(moderator, f"{LIST}?state=viewed&before={sent[5]}")
     assert pages(moderator, f"state=unviewed&after={sent[6]}", "Newer") == [sent[4:6], sent[2:4], sent[:2]]
 
 
@@ -303,7 +303,7 @@ def test_who_may_not_read_sees_that_there_is_a_message_and_no_more(api: API, mod
         assert f"{size} bytes" in text
         assert not [part for part in WITHHELD if part in text]
     clerk.post("/admin/ossn_messaging/message/", {**chosen, "confirmed": "yes"})
-    assert "Deleted for both sides." in page(clerk, f"message/{payload['id']}/history/")
+    assert "Deleted for both users." in page(clerk, f"message/{payload['id']}/history/")
 
 
 def test_who_deletes_a_user_is_not_shown_what_they_sent(api: API) -> None:

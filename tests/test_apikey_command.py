@@ -150,7 +150,7 @@ def test_import(run: Run) -> None:
     assert done == (0, "", "The key of from OSSN is imported.\n")
     assert found(KEY).name == "from OSSN"
     again = run("import", "again", stdin=KEY)
-    assert again == (1, "", "CommandError: This key is known already.\n")
+    assert again == (1, "", "CommandError: This key already exists.\n")
 
 
 def test_import_with_limits(run: Run, ann: User) -> None:

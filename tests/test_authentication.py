@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from ossn_messaging.authentication import KeyHolder
+from ossn_messaging.authentication import APIKeyUser
 from ossn_messaging.models import APIKey
 from tests.conftest import API, error_report
 from tests.site import Behind, broken
@@ -89,9 +89,9 @@ def test_every_key_is_another() -> None:
 
 def test_holders_of_different_keys_are_different() -> None:
     """A throttle of the site's own counts each for itself, and none is taken for the user of that number."""
-    one, two = (KeyHolder(APIKey.objects.create_key(name)[0]) for name in ("one", "two"))
-    assert one == KeyHolder(APIKey.objects.get(name="one"))
-    assert hash(one) == hash(KeyHolder(APIKey.objects.get(name="one")))
+    one, two = (APIKeyUser(APIKey.objects.create_key(name)[0]) for name in ("one", "two"))
+    assert one == APIKeyUser(APIKey.objects.get(name="one"))
+    assert hash(one) == hash(APIKeyUser(APIKey.objects.get(name="one")))
     assert one != two
     assert len({one, two}) == 2
     assert hash(one) != hash(two), "a table of many holders is no list"

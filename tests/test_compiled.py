@@ -12,7 +12,7 @@ from pytest_django import Settings
 from ossn_messaging.exceptions import UserNotFound
 from ossn_messaging.models import APIKey, Conversation, Message
 from ossn_messaging.models.cached_query import Compiled
-from ossn_messaging.models.users import find_pair
+from ossn_messaging.models.users import get_sender_and_recipient
 from tests.conftest import API
 
 
@@ -91,10 +91,10 @@ def test_the_managers_of_a_site_are_asked_each_time(
     manager = Visible()
     manager.model = User
     monkeypatch.setitem(vars(User._meta), "default_manager", manager)
-    assert find_pair(str(sender.pk), str(recipient.pk)) == (sender, recipient)
+    assert get_sender_and_recipient(str(sender.pk), str(recipient.pk)) == (sender, recipient)
     monkeypatch.setattr(manager, "hidden", recipient.username)
     with pytest.raises(UserNotFound):
-        find_pair(str(sender.pk), str(recipient.pk))
+        get_sender_and_recipient(str(sender.pk), str(recipient.pk))
 
 
 def test_pages_are_as_long_as_the_settings_say_now(api: API, settings: Settings) -> None:
@@ -108,12 +108,12 @@ def test_pages_are_as_long_as_the_settings_say_now(api: API, settings: Settings)
 def test_a_part_of_the_conversations_stays_a_part(sender: User, recipient: User, stranger: User) -> None:
     for other in (recipient, stranger):
         Message.objects.send(sender=other, recipient=sender, text="Test")
-    part = Conversation.objects.exclude(other=stranger)
+    part = Conversation.objects.exclude(other_user=stranger)
     assert part.unread(sender) == (1, 1)
-    assert part.count_of(sender) == 1
-    assert [side.other for side in part.recent(sender)] == [recipient]
-    assert part.between(sender, stranger).messages == 0
-    assert part.between(sender, recipient).messages == 1
+    assert part.count_for_user(sender) == 1
+    assert [side.other_user for side in part.recent(sender)] == [recipient]
+    assert part.between(sender, stranger).message_count == 0
+    assert part.between(sender, recipient).message_count == 1
 
 
 def test_a_key_is_looked_for_where_one_asks(sender: User, recipient: User) -> None:

@@ -109,13 +109,17 @@ def test_what_is_asked_of_one_database_is_done_there(
     )
     assert (again, again.replayed_from) == (sent, IdempotencyRecord.objects.using(THERE).get())
     assert conversations.unread(recipient) == (1, 1)
-    assert conversations.count_of(recipient) == 1
-    for side in (conversations.between(recipient, sender), *conversations.of(recipient), *conversations.recent(sender)):
-        assert [side.messages, *side.page(), *side.page(before=sent.pk)] == [1, sent]
+    assert conversations.count_for_user(recipient) == 1
+    for side in (
+        conversations.between(recipient, sender),
+        *conversations.for_user(recipient),
+        *conversations.recent(sender),
+    ):
+        assert [side.message_count, *side.page(), *side.page(before=sent.pk)] == [1, sent]
     assert conversations.recent(sender, 2) == []
     assert messages.select_related("attachment").get().attachment.name == "dummy.pdf"
     assert messages.all().delete_for(sender) == 1
-    assert conversations.between(sender, recipient).messages == 0
+    assert conversations.between(sender, recipient).message_count == 0
 
 
 @pytest.mark.sends
@@ -148,4 +152,4 @@ def test_what_is_changed_is_changed_where_it_is(sender: User, recipient: User, t
     assert messages.all().delete_for_both() == 3
     with transaction.atomic(using=THERE):
         messages.order_by("pk")[0].delete()
-    assert list(conversations.order_by("messages").values_list("messages", flat=True)) == [0, 2]
+    assert list(conversations.order_by("message_count").values_list("message_count", flat=True)) == [0, 2]

@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from ossn_messaging.models import APIKey, Attachment, Conversation, IdempotencyRecord, Message
-from ossn_messaging.signals import message_deleted, message_viewed
+from ossn_messaging.signals import message_deleted, message_read
 from tests.conftest import API, everywhere, fetch, files_in, noted, upload
 from tests.test_messages import full_counts, kept_counts, send
 from tests.test_reading import ITEM, LIST, LIST_1, NEW, NEW_1, NEW_FILE, RECENT, RECENT_1, UNREAD, asked
@@ -52,8 +52,8 @@ def deleted(transactional_db: None) -> Iterator[list[dict[str, Any]]]:
 
 @pytest.fixture
 def viewed(transactional_db: None) -> Iterator[list[dict[str, Any]]]:
-    """What ``message_viewed`` was sent with."""
-    with noted(message_viewed) as calls:
+    """What ``message_read`` was sent with."""
+    with noted(message_read) as calls:
         yield calls
 
 
@@ -139,7 +139,7 @@ def test_deleted_by_both_it_goes_with_its_file(api: API, attachments_folder: Pat
     assert files_in(attachments_folder) == []
     assert status(Client(), sent["attachment_url"]) == 404
     assert set(kept_counts().values()) == {(0, 0)}
-    assert set(Conversation.objects.values_list("newest", "active_at")) == {(None, None)}
+    assert set(Conversation.objects.values_list("last_sequence", "last_message_at")) == {(None, None)}
     for user, other in ((api.sender, api.recipient), (api.recipient, api.sender)):
         answers = seen(api, user, other)
         assert [answers[path]["list"] for path in (LIST, NEW, RECENT)] == [False, False, False]
@@ -261,18 +261,19 @@ def test_the_verbs_in_python(sender: User, recipient: User, stranger: User, sett
     for number in range(5):
         send(*((sender, recipient) if number % 2 else (recipient, sender)), str(number))
     send(stranger, sender, "last")
-    first, second = Conversation.objects.of(sender)
-    assert [first.other, second.other] == [stranger, recipient]
+    first, second = Conversation.objects.for_user(sender)
+    assert [first.other_user, second.other_user] == [stranger, recipient]
     assert [
-        (side.other, side.newest_message and side.newest_message.text) for side in Conversation.objects.recent(sender)
+        (side.other_user, side.newest_message and side.newest_message.text)
+        for side in Conversation.objects.recent(sender)
     ] == [
         (stranger, "last"),
         (recipient, "4"),
     ]
     for page, expected in ((1, [stranger]), (2, [recipient]), (3, [])):
-        assert [side.other for side in Conversation.objects.recent(sender, page, size=1)] == expected
+        assert [side.other_user for side in Conversation.objects.recent(sender, page, size=1)] == expected
     side = Conversation.objects.between(sender, recipient)
-    assert (side.messages, side.unread) == (5, 3)
+    assert (side.message_count, side.unread_count) == (5, 3)
     assert [message.text for message in side.page()] == ["4", "3", "2"]
     assert [message.text for message in side.page(2)] == ["1", "0"]
     assert [message.text for message in side.page(before=side.page()[-1].pk)] == ["1", "0"]
@@ -281,13 +282,13 @@ def test_the_verbs_in_python(sender: User, recipient: User, stranger: User, sett
     assert Conversation.objects.unread(sender) == (4, 2)
     assert side.mark_read() == 3
     assert side.mark_read() == 0, "the object knows"
-    assert [message.is_viewed for message in side.page()] == [True, False, True]
-    assert Conversation.objects.between(sender, recipient).unread == 0
+    assert [message.is_read for message in side.page()] == [True, False, True]
+    assert Conversation.objects.between(sender, recipient).unread_count == 0
     assert Conversation.objects.unread(sender) == (1, 1)
     assert Message.objects.filter(text__in=["0", "1", "last"]).delete_for(sender) == 3
     assert [message.text for message in Conversation.objects.between(sender, recipient).page()] == ["4", "3", "2"]
     assert [message.text for message in Conversation.objects.between(recipient, sender).page(2)] == ["1", "0"]
-    assert [side.other for side in Conversation.objects.of(sender)] == [recipient]
+    assert [side.other_user for side in Conversation.objects.for_user(sender)] == [recipient]
     assert Message.objects.filter(sender=sender).delete_for_both() == 2
     theirs = Conversation.objects.between(recipient, sender).page(size=5)
     assert [message.text for message in theirs] == ["4", "", "2", "", "0"]
@@ -297,7 +298,13 @@ def test_the_verbs_in_python(sender: User, recipient: User, stranger: User, sett
 
 def test_a_conversation_that_never_was_has_nothing(sender: User, stranger: User) -> None:
     side = Conversation.objects.between(sender, stranger)
-    assert (side.page(), side.unread_page(), side.mark_read(), side.messages, side.other) == ([], [], 0, 0, stranger)
+    assert (side.page(), side.unread_page(), side.mark_read(), side.message_count, side.other_user) == (
+        [],
+        [],
+        0,
+        0,
+        stranger,
+    )
     assert not Conversation.objects.exists()
 
 
@@ -310,7 +317,7 @@ def test_the_signals_follow_the_commit(api: API, deleted: list[dict[str, Any]], 
         assert deleted == viewed == []
     (call,) = viewed
     assert call["sender"] is Conversation
-    assert (call["conversation"].user, call["conversation"].other) == (api.recipient, api.sender)
+    assert (call["conversation"].user, call["conversation"].other_user) == (api.recipient, api.sender)
     assert [message.pk for message in call["messages"]] == [first]
     assert [(call["sender"], call["message"].pk, call["user"]) for call in deleted] == [
         (Message, second, api.recipient),
@@ -341,7 +348,7 @@ def test_what_receivers_are_told_of_has_its_users(
                 api.recipient,
             )
         assert [hasattr(call["message"], "attachment") for call in deleted] == [True, False]
-        assert (later.user, later.other) == (api.recipient, api.sender)
+        assert (later.user, later.other_user) == (api.recipient, api.sender)
 
 
 def test_marks_never_go_back(api: API, viewed: list[dict[str, Any]]) -> None:
@@ -352,7 +359,7 @@ def test_marks_never_go_back(api: API, viewed: list[dict[str, Any]]) -> None:
     assert Conversation.objects.between(api.recipient, api.sender).mark_read() == 2
     assert old.mark_read() == 0
     assert api.told(UNREAD, guid=api.recipient.pk) == {"count": 0, "conversations": 0}
-    assert {message.is_viewed for message in Conversation.objects.between(api.sender, api.recipient).page()} == {True}
+    assert {message.is_read for message in Conversation.objects.between(api.sender, api.recipient).page()} == {True}
     assert len(viewed) == 1
 
 
@@ -367,8 +374,8 @@ def test_a_conversation_that_goes_while_it_is_read(api: API) -> None:
 def test_whether_a_message_is_viewed_however_its_conversation_was_found(api: API) -> None:
     api.ok()
     api.told(LIST, guid=api.recipient.pk, to=api.sender.pk, markallread=1)
-    for side in (Conversation.objects.of(api.sender)[0], Conversation.objects.get(user=api.sender)):
-        assert [message.is_viewed for message in side.page()] == [True]
+    for side in (Conversation.objects.for_user(api.sender)[0], Conversation.objects.get(user=api.sender)):
+        assert [message.is_read for message in side.page()] == [True]
 
 
 def test_pages_below_the_first_are_the_first(api: API) -> None:
@@ -390,12 +397,13 @@ def test_some_of_many(api: API) -> None:
     others = User.objects.bulk_create(User(username=f"user {number}") for number in range(1100))
     for user, other in ((api.sender, None), (None, api.sender)):
         Conversation.objects.bulk_create(
-            Conversation(user=user or one, other=other or one, position=1, messages=1, newest=1) for one in others
+            Conversation(user=user or one, other_user=other or one, sequence=1, message_count=1, last_sequence=1)
+            for one in others
         )
-    Message.objects.bulk_create(Message(sender=api.sender, recipient=one, text=".", position=1) for one in others)
+    Message.objects.bulk_create(Message(sender=api.sender, recipient=one, text=".", sequence=1) for one in others)
     assert Message.objects.filter(text=".").delete_for(api.sender) == 1100
-    assert set(Conversation.objects.filter(other__in=others).values_list("messages", flat=True)) == {0}
-    assert set(Conversation.objects.filter(user__in=others).values_list("messages", flat=True)) == {1}
+    assert set(Conversation.objects.filter(other_user__in=others).values_list("message_count", flat=True)) == {0}
+    assert set(Conversation.objects.filter(user__in=others).values_list("message_count", flat=True)) == {1}
 
 
 def test_no_signal_of_what_did_not_happen(
@@ -424,13 +432,13 @@ def test_a_receiver_that_raises_changes_nothing(api: API) -> None:
         raise ValueError("the site's own fault")
 
     number = api.ok()["id"]
-    for signal in (message_deleted, message_viewed):
+    for signal in (message_deleted, message_read):
         signal.connect(fail)
     try:
         assert api.told(LIST, guid=api.recipient.pk, to=api.sender.pk, markallread=1)["count"] == 1
         assert delete(api, number, api.sender)["payload"] is True
     finally:
-        for signal in (message_deleted, message_viewed):
+        for signal in (message_deleted, message_read):
             signal.disconnect(fail)
     assert Message.objects.get().is_deleted
 

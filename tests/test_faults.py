@@ -18,8 +18,8 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.log import AdminEmailHandler
 from pytest_django import Settings
 
-from ossn_messaging.api.downloads import give_out
-from ossn_messaging.exceptions import StoreFailed
+from ossn_messaging.api.downloads import serve_attachment
+from ossn_messaging.exceptions import ServiceUnavailable
 from ossn_messaging.models import APIKey, Attachment, Conversation, Message
 from ossn_messaging.signals import message_sent
 from tests.conftest import API, SEND, everywhere, files_in, keep_attachments_in, upload
@@ -60,7 +60,7 @@ def test_a_database_that_fails(
         answer = api.send(status=503, attachment=upload("dummy.pdf"))
     assert len(seen) == statement
     assert answer["code"] == "200"
-    assert answer["message"] == "Message send failed: the server can't do it now, try again later"
+    assert answer["message"] == "Message send failed: the server cannot do this now, try again later"
     assert nothing_is_stored(attachments_folder)
     assert received == []
     assert REASON in caplog.text
@@ -114,7 +114,7 @@ def test_a_commit_of_which_nothing_is_known(
     monkeypatch.undo()
     (file,) = files_in(attachments_folder)
     name = f"attachment/{file.name}"
-    assert f"Whether the file {name} has a row can't be told; it stays on its storage." in caplog.messages
+    assert f"It is not known whether the file {name} has a row, so it stays on the storage." in caplog.messages
 
 
 @pytest.mark.parametrize("done", [True, False])
@@ -176,7 +176,7 @@ def test_a_disk_that_fails_on_which_an_upload_waits(
 
     monkeypatch.setattr("tempfile.TemporaryFile", fail)
     assert api.send(status=503, attachment=upload("photo.png"))["code"] == "200"
-    with pytest.raises(StoreFailed):
+    with pytest.raises(ServiceUnavailable):
         Message.objects.send(sender=api.sender, recipient=api.recipient, text="Test", upload=upload("photo.png"))
     assert nothing_is_stored(attachments_folder)
 
@@ -203,7 +203,7 @@ def test_a_disk_that_is_full_on_which_an_upload_waits(
     monkeypatch.setattr("tempfile.TemporaryFile", temporary_file)
     assert api.send(status=503, attachment=upload("photo.png"))["code"] == "200"
     opened.clear()
-    with pytest.raises(StoreFailed):
+    with pytest.raises(ServiceUnavailable):
         Message.objects.send(sender=api.sender, recipient=api.recipient, text="Test", upload=upload("photo.png"))
     assert nothing_is_stored(attachments_folder)
 
@@ -244,7 +244,7 @@ def test_a_storage_that_fails(
     assert "the bucket is gone" in caplog.text
     assert "the bucket is still gone" in caplog.text
     assert nothing_is_stored(attachments_folder)
-    with pytest.raises(StoreFailed) as caught:
+    with pytest.raises(ServiceUnavailable) as caught:
         Message.objects.send(sender=api.sender, recipient=api.recipient, text="x", upload=upload("dummy.pdf"))
     assert str(caught.value.__cause__) == "the bucket is gone"
 
@@ -272,9 +272,9 @@ def test_a_file_that_is_deleted_while_it_is_asked_for(
 
     def delete_and_give_out(request: HttpRequest, attachment: Attachment) -> HttpResponseBase:
         getattr(Message.objects.all(), deletion)()
-        return give_out(request, attachment)
+        return serve_attachment(request, attachment)
 
-    monkeypatch.setattr("ossn_messaging.api.views.give_out", delete_and_give_out)
+    monkeypatch.setattr("ossn_messaging.api.views.serve_attachment", delete_and_give_out)
     racing = api.read(api.client.get(url), 404)
     assert {**racing, "time_token": 0} == {**api.read(api.client.get(url), 404), "time_token": 0}
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
@@ -294,9 +294,9 @@ def test_a_defect(api: API, settings: Settings, debug: bool, caplog: pytest.LogC
     settings.DEBUG = debug
     settings.OSSN_MESSAGING = {"CAN_SEND": "tests.site.broken"}
     answer = api.send(status=500)
-    assert (answer["code"], answer["message"]) == ("200", "Message send failed: the server made an error")
+    assert (answer["code"], answer["message"]) == ("200", "Message send failed: an internal error occurred")
     assert "ZeroDivisionError" in caplog.text
-    settings.OSSN_MESSAGING = {"USER_ICON": "tests.site.broken"}
+    settings.OSSN_MESSAGING = {"USER_AVATAR": "tests.site.broken"}
     assert api.send(status=500)["code"] == "200"
     assert not Message.objects.exists()
 

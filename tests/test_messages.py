@@ -31,7 +31,10 @@ def send(sender: User, recipient: User, text: str = "Test", **kwargs: Any) -> Me
 
 
 def kept_counts() -> dict[tuple[int, int], tuple[int, int]]:
-    return {(side.user_id, side.other_id): (side.messages, side.unread) for side in Conversation.objects.all()}
+    return {
+        (side.user_id, side.other_user_id): (side.message_count, side.unread_count)
+        for side in Conversation.objects.all()
+    }
 
 
 def full_counts(*users: User) -> dict[tuple[int, int], tuple[int, int]]:
@@ -39,23 +42,23 @@ def full_counts(*users: User) -> dict[tuple[int, int], tuple[int, int]]:
     counts = {}
     for user, other in permutations(users, 2):
         sent, received = Message.objects.sent(user.pk, other.pk), Message.objects.received(user.pk, other.pk)
-        side = Conversation.objects.filter(user=user, other=other).first()
+        side = Conversation.objects.filter(user=user, other_user=other).first()
         if side:
-            unread = received.filter(position__gt=side.read_up_to).count()
+            unread = received.filter(sequence__gt=side.last_read_sequence).count()
             counts[user.pk, other.pk] = (sent.count() + received.count(), unread)
     return counts
 
 
 def newest_of(user: User, other: User) -> tuple[Any, Any]:
     sides = Message.objects.sent(user.pk, other.pk) | Message.objects.received(user.pk, other.pk)
-    return sides.order_by("-pk").values_list("position", "created_at").first() or (None, None)
+    return sides.order_by("-pk").values_list("sequence", "created_at").first() or (None, None)
 
 
 def assert_nothing_drifted(*users: User) -> None:
     """Compare all that is kept of conversations with what the messages say."""
     assert kept_counts() == full_counts(*users)
     for side in Conversation.objects.all():
-        assert (side.newest, side.active_at) == newest_of(side.user, side.other)
+        assert (side.last_sequence, side.last_message_at) == newest_of(side.user, side.other_user)
 
 
 def test_the_message_comes_back_as_it_is_stored(sender: User, recipient: User) -> None:
@@ -163,7 +166,7 @@ def test_users_who_are_not_active(sender: User, recipient: User) -> None:
 
 def test_the_database_itself_refuses_a_message_to_oneself(sender: User) -> None:
     with pytest.raises(IntegrityError):
-        Message.objects.create(sender=sender, recipient=sender, text="x", position=1)
+        Message.objects.create(sender=sender, recipient=sender, text="x", sequence=1)
 
 
 def test_counts_are_kept(sender: User, recipient: User, stranger: User) -> None:
@@ -181,16 +184,16 @@ def test_counts_are_kept(sender: User, recipient: User, stranger: User) -> None:
 def test_a_conversation_is_as_recent_as_its_newest_message(sender: User, recipient: User) -> None:
     send(sender, recipient)
     message = send(recipient, sender)
-    assert set(Conversation.objects.values_list("active_at", flat=True)) == {message.created_at}
+    assert set(Conversation.objects.values_list("last_message_at", flat=True)) == {message.created_at}
 
 
 def test_time_does_not_run_backwards(sender: User, recipient: User) -> None:
     """Not even where the clock of the server that sends next is late."""
     ahead = timezone.now() + timedelta(hours=1)
     send(sender, recipient)
-    Conversation.objects.update(active_at=ahead)
+    Conversation.objects.update(last_message_at=ahead)
     assert send(recipient, sender).created_at == ahead == Message.objects.latest("pk").created_at
-    assert set(Conversation.objects.values_list("active_at", flat=True)) == {ahead}
+    assert set(Conversation.objects.values_list("last_message_at", flat=True)) == {ahead}
 
 
 def test_time_does_not_run_backwards_for_one_side(sender: User, recipient: User) -> None:
@@ -198,28 +201,30 @@ def test_time_does_not_run_backwards_for_one_side(sender: User, recipient: User)
     ahead = timezone.now() + timedelta(hours=1)
     first = send(sender, recipient)
     Message.objects.filter(pk=first.pk).update(created_at=ahead)
-    Conversation.objects.filter(user=sender).update(active_at=ahead)
+    Conversation.objects.filter(user=sender).update(last_message_at=ahead)
     message = send(recipient, sender)
     assert message.created_at == ahead
-    assert set(Conversation.objects.values_list("active_at", flat=True)) == {ahead}
+    assert set(Conversation.objects.values_list("last_message_at", flat=True)) == {ahead}
     Message.objects.all().delete_for(sender)
     assert_nothing_drifted(sender, recipient)
 
 
 def test_counts_follow_deletion(sender: User, recipient: User) -> None:
     first, second, third, fourth = (send(sender, recipient, str(number)) for number in range(4))
-    Conversation.objects.filter(user=recipient).update(read_up_to=first.position, unread=3)
+    Conversation.objects.filter(user=recipient).update(last_read_sequence=first.sequence, unread_count=3)
     Message.objects.filter(pk=second.pk).update(deleted_by_sender=True)
-    Conversation.objects.filter(user=sender).update(messages=3)
+    Conversation.objects.filter(user=sender).update(message_count=3)
 
     first.delete()
     assert kept_counts() == {(sender.pk, recipient.pk): (2, 0), (recipient.pk, sender.pk): (3, 3)}
     Message.objects.filter(pk=second.pk).delete()
     assert kept_counts() == {(sender.pk, recipient.pk): (2, 0), (recipient.pk, sender.pk): (2, 2)}
     fourth.delete()
-    assert set(Conversation.objects.values_list("newest", "active_at")) == {(third.position, third.created_at)}
+    assert set(Conversation.objects.values_list("last_sequence", "last_message_at")) == {
+        (third.sequence, third.created_at)
+    }
     third.delete()
-    assert set(Conversation.objects.values_list("messages", "unread", "active_at")) == {(0, 0, None)}
+    assert set(Conversation.objects.values_list("message_count", "unread_count", "last_message_at")) == {(0, 0, None)}
 
 
 def test_a_message_is_deleted_once(sender: User, recipient: User) -> None:
@@ -230,11 +235,11 @@ def test_a_message_is_deleted_once(sender: User, recipient: User) -> None:
     again.delete()
     assert kept_counts() == {(sender.pk, recipient.pk): (1, 0), (recipient.pk, sender.pk): (1, 1)}
     Message.objects.filter(pk=kept.pk).update(deleted_by_sender=True)
-    Conversation.objects.filter(user=sender).update(messages=0)
+    Conversation.objects.filter(user=sender).update(message_count=0)
     deleted_by_both = send(sender, recipient)
     Message.objects.filter(pk=deleted_by_both.pk).update(deleted_by_sender=True, deleted_by_recipient=True)
-    Conversation.objects.update(messages=F("messages") - 1)
-    Conversation.objects.filter(user=recipient).update(unread=1)
+    Conversation.objects.update(message_count=F("message_count") - 1)
+    Conversation.objects.filter(user=recipient).update(unread_count=1)
     deleted_by_both.delete()
     assert kept_counts() == {(sender.pk, recipient.pk): (0, 0), (recipient.pk, sender.pk): (1, 1)}
     kept.delete()
@@ -264,8 +269,8 @@ def test_a_users_deletion_counts_no_message(sender: User, recipient: User) -> No
 def test_the_newest_message_makes_a_conversation_recent(sender: User, recipient: User, stranger: User) -> None:
     for other in (recipient, stranger, recipient):
         send(other, sender)
-    recent = Conversation.objects.filter(user=sender).order_by("-active_at")
-    assert [side.other for side in recent] == [recipient, stranger]
+    recent = Conversation.objects.filter(user=sender).order_by("-last_message_at")
+    assert [side.other_user for side in recent] == [recipient, stranger]
 
 
 @everywhere
@@ -340,7 +345,7 @@ def test_many_send_at_once(sender: User, recipient: User, stranger: User) -> Non
     assert kept_counts() == full_counts(sender, recipient, stranger)
     for user, other in pairs:
         both = Q(sender=user, recipient=other) | Q(sender=other, recipient=user)
-        order = list(Message.objects.filter(both).order_by("pk").values_list("position", "created_at"))
+        order = list(Message.objects.filter(both).order_by("pk").values_list("sequence", "created_at"))
         assert order == sorted(order)
         assert [position for position, _time in order] == list(range(1, len(order) + 1))
 
@@ -373,7 +378,7 @@ def test_many_do_everything_at_once(sender: User, recipient: User, stranger: Use
     assert_nothing_drifted(sender, recipient, stranger)
     for user, other in pairs:
         Conversation.objects.between(user, other).mark_read()
-    assert not Conversation.objects.exclude(unread=0).exists()
+    assert not Conversation.objects.exclude(unread_count=0).exists()
 
 
 def test_some_mark_while_others_send_and_delete(sender: User, recipient: User) -> None:
@@ -385,7 +390,7 @@ def test_some_mark_while_others_send_and_delete(sender: User, recipient: User) -
             if number % 2:
                 Conversation.objects.between(recipient, sender).mark_read()
                 with transaction.atomic():
-                    Conversation.objects.hold([(sender.pk, recipient.pk)])
+                    Conversation.objects.lock([(sender.pk, recipient.pk)])
                     assert_nothing_drifted(sender, recipient)
             else:
                 message = send(sender, recipient)

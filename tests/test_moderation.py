@@ -77,8 +77,8 @@ def test_what_was_done_is_logged_without_the_text(sent: list[dict[str, Any]], mo
         for payload, text in (
             (sent[0], "Attachment deleted."),
             (sent[1], "Attachment deleted."),
-            (sent[1], "Deleted for both sides."),
-            (sent[2], "Deleted for both sides."),
+            (sent[1], "Deleted for both users."),
+            (sent[2], "Deleted for both users."),
         )
     )
 

@@ -22,7 +22,7 @@ from PIL import Image
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from ossn_messaging.exceptions import StoreFailed
+from ossn_messaging.exceptions import ServiceUnavailable
 from ossn_messaging.models import Attachment, Conversation, Message
 from ossn_messaging.storage import s3 as s3_module
 from tests.conftest import API, SEND, files_in, keep_attachments_in, keep_attachments_in_s3, upload
@@ -149,7 +149,7 @@ def test_the_disk_is_full_on_which_a_picture_waits(api: API, settings: Settings,
     noise = Image.frombytes("RGB", (700, 700), os.urandom(3 * 700 * 700))
     sent = upload("a.png", picture("PNG", noise))
     settings.FILE_UPLOAD_TEMP_DIR = small_disk
-    with pytest.raises(StoreFailed):
+    with pytest.raises(ServiceUnavailable):
         Message.objects.send(sender=api.sender, recipient=api.recipient, text="x", upload=sent)
     assert nothing_was_sent()
 

@@ -311,7 +311,9 @@ def test_viewed_is_told_of_a_side_that_was_found_without_the_other(
         send(*pair)
     Conversation.objects.between(stranger, sender).mark_read()
     settings.DATABASE_ROUTERS = [Behind()]
-    viewed = {side.other: [message.is_viewed for message in side.page()] for side in Conversation.objects.of(sender)}
+    viewed = {
+        side.other_user: [message.is_read for message in side.page()] for side in Conversation.objects.for_user(sender)
+    }
     assert viewed == {recipient: [False], stranger: [True]}
 
 
@@ -428,7 +430,7 @@ def test_the_order_is_not_that_of_the_user_model(
     monkeypatch.setattr(User._meta, "ordering", ["username"])
     for other in (recipient, stranger):
         send(other, sender, other.username)
-    Conversation.objects.update(active_at=timezone.now())
+    Conversation.objects.update(last_message_at=timezone.now())
     with CaptureQueriesContext(connection) as context:
         assert texts(api.told(RECENT, guid=sender.pk)) == ["stranger", "testuser"]
     assert not any('username" DESC' in query["sql"].replace("`", '"') for query in context)
@@ -502,7 +504,7 @@ def test_keys_that_may_not_read(
     api: API, sender: User, recipient: User, stranger: User, settings: Settings, path: str
 ) -> None:
     keys = {
-        "the API key has not the scope `read`": APIKey.objects.create_key("sends", scopes=["send"])[1],
+        "the API key does not have the scope `read`": APIKey.objects.create_key("sends", scopes=["send"])[1],
         "the API key may not act as this user": APIKey.objects.create_key("bound", users=[recipient, stranger])[1],
     }
     given = asked(path, sender, recipient)
@@ -524,7 +526,7 @@ def test_a_database_that_fails(api: API, sender: User, recipient: User, monkeypa
     answer = api.ask(LIST, status=503, guid=sender.pk, to=recipient.pk)
     assert (answer["code"], answer["message"]) == (
         "200",
-        "Message list failed: the server can't do it now, try again later",
+        "Message list failed: the server cannot do this now, try again later",
     )
 
 
@@ -535,7 +537,7 @@ def test_reading_counts_for_the_limit_of_the_reader(
     api.told(LIST, guid=sender.pk, to=recipient.pk)
     api.told(NEW, to=sender.pk, from_=recipient.pk)
     answer = api.ask(RECENT, status=429, guid=f"0{sender.pk}")
-    assert answer["message"] == "Message list failed: there were too many requests, try again later"
+    assert answer["message"] == "Message list failed: too many requests, try again later"
     api.told(LIST, guid=recipient.pk, to=sender.pk)
 
 
@@ -559,7 +561,7 @@ def test_get_does_what_post_does_and_head_and_options_nothing(
         given |= {"guid": recipient.pk, "from": sender.pk, "to": recipient.pk}
 
     def state() -> Any:
-        sides = Conversation.objects.order_by("pk").values_list("messages", "unread", "read_up_to")
+        sides = Conversation.objects.order_by("pk").values_list("message_count", "unread_count", "last_read_sequence")
         return list(sides), list(Message.objects.values_list("text", "deleted_at"))
 
     before = state()

@@ -35,7 +35,7 @@ from rest_framework.request import Request
 
 from ossn_messaging import redaction
 from ossn_messaging.api.envelope import NoNegotiation
-from ossn_messaging.authentication import APIKeyAuthentication, KeyHolder
+from ossn_messaging.authentication import APIKeyAuthentication, APIKeyUser
 from ossn_messaging.models import APIKey
 from ossn_messaging.redaction import (
     LOGGERS,
@@ -493,7 +493,7 @@ def test_a_key_of_one_letter_does_not_blank_the_report(debug: Client, transactio
 
 def test_repr_str_and_pickle(api: API) -> None:
     api_key = APIKey.objects.get()
-    holder = KeyHolder(api_key)
+    holder = APIKeyUser(api_key)
     response = api.client.get("/whoami", headers={"Authorization": f"Api-Key {api.key}"})
     request: Any = response.wsgi_request
     for thing in (api_key, holder, request.user, getattr(request, "auth", None), request._ossn_messaging_keys):

@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy
 from pytest_django import Settings
 
 from ossn_messaging.api.serializers import sent_object
-from ossn_messaging.api.signing import icon_url, site_root
+from ossn_messaging.api.signing import avatar_url, site_root
 from ossn_messaging.models import APIKey, Message
 from tests.conftest import API, SEND, everywhere, fetch, upload
 from tests.files import SAMPLES
@@ -324,7 +324,7 @@ def test_an_icon_that_nobody_was_given(api: API, path: str) -> None:
     [("own_icon", "http://testserver/icons/"), ("own_icon_of_the_host", "http://icons.testserver/")],
 )
 def test_the_sites_own_icons(api: API, settings: Settings, own: str, start: str) -> None:
-    settings.OSSN_MESSAGING = {"USER_ICON": f"tests.site.{own}"}
+    settings.OSSN_MESSAGING = {"USER_AVATAR": f"tests.site.{own}"}
     payload = api.ok()
     assert payload["message_from"]["icon"]["small"] == f"{start}{api.sender.pk}-small.png"
     assert payload["message_to"]["icon"]["small"].startswith("http://testserver/avatar/testuser/")
@@ -452,7 +452,7 @@ def test_under_a_language(sender: User, settings: Settings) -> None:
     request = RequestFactory().get("/")
     for language in ("de", "fr"):
         with translation.override(language):
-            assert icon_url(request, sender, "small").startswith(f"http://testserver/{language}/avatar/")
+            assert avatar_url(request, sender, "small").startswith(f"http://testserver/{language}/avatar/")
 
 
 def test_under_the_urls_that_a_middleware_chose(sender: User) -> None:
@@ -461,7 +461,7 @@ def test_under_the_urls_that_a_middleware_chose(sender: User) -> None:
     try:
         for urlconf, root in (("tests.urls_prefixed", "/community/"), (None, "/")) * 2:
             set_urlconf(urlconf)
-            assert icon_url(request, sender, "small").startswith(f"http://testserver{root}avatar/")
+            assert avatar_url(request, sender, "small").startswith(f"http://testserver{root}avatar/")
     finally:
         set_urlconf(None)
 

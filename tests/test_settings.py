@@ -28,7 +28,7 @@ def test_a_site_that_is_set_up_well(settings: Settings) -> None:
     settings.OSSN_MESSAGING = {name: setting.default for name, setting in AppSettings.all().items()}
     assert ids() == []
     settings.OSSN_MESSAGING = {
-        "USER_ICON": "tests.site.own_icon",
+        "USER_AVATAR": "tests.site.own_icon",
         "CAN_SEND": "tests.site.only_to_recipients_named_s",
         "SITE_URL": "https://example.com",
         "ATTACHMENT_EXTENSIONS": ["pdf"],
@@ -73,7 +73,7 @@ WRONG: dict[str, list[Any]] = {
     "ATTACHMENT_VALIDATORS": [None, "tests.site.no_drafts", [1], [""], [len]],
     "ATTACHMENT_URL_MAX_AGE": [0, -1, "1d", True],
     "X_ACCEL_REDIRECT": ["", "protected", "/protected", "protected/", 1],
-    "USER_ICON": [1, "", len],
+    "USER_AVATAR": [1, "", len],
     "CAN_SEND": [1, "", len],
     "IS_ONLINE": [1, "", len],
     "THROTTLE_RATES": [None, [], {"keys": "1/m"}, {"key": 10}, {"key": "10"}, {"key": "0/min"}, {"key": "1/week"}],
@@ -96,7 +96,7 @@ def test_every_setting_has_wrong_values() -> None:
 @pytest.mark.parametrize("path", ["nothing", "tests.nothing.here", "tests.site.nothing", "tests.site.NOT_CALLABLE"])
 def test_a_path_that_leads_nowhere(settings: Settings, path: str) -> None:
     for name, value in {
-        "USER_ICON": path,
+        "USER_AVATAR": path,
         "CAN_SEND": path,
         "IS_ONLINE": path,
         "ATTACHMENT_VALIDATORS": [path],

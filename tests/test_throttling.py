@@ -24,7 +24,7 @@ from rest_framework.request import Request
 
 from ossn_messaging import throttling
 from ossn_messaging.authentication import APIKeyAuthentication
-from ossn_messaging.exceptions import StoreFailed
+from ossn_messaging.exceptions import ServiceUnavailable
 from ossn_messaging.models import APIKey, Message
 from ossn_messaging.models.api_keys import APIKeyManager
 from tests.conftest import API, SEND, fetch, upload
@@ -380,7 +380,7 @@ def test_a_cache_that_fails_with_a_wrong_key(
         with pytest.raises(AuthenticationFailed):
             authenticate("wrong")
     monkeypatch.setattr(type(cache._connections[cache._alias]), method, fail)  # type: ignore[attr-defined]
-    with pytest.raises(StoreFailed):
+    with pytest.raises(ServiceUnavailable):
         authenticate("wrong")
 
 

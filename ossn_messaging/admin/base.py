@@ -18,7 +18,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
-from ossn_messaging.models.users import as_number
+from ossn_messaging.models.users import parse_id
 
 View = Callable[..., Any]
 
@@ -50,8 +50,8 @@ def is_storable(text: str) -> bool:
 
 def page_limits(request: HttpRequest) -> tuple[int | None, int | None]:
     """Return the numbers in ``?before=`` and ``?after=``, one of which is ``None``; ``after`` has precedence."""
-    before, text = as_number(request.GET.get("before", "")), request.GET.get("after", "")
-    after = 0 if text == "0" else as_number(text)
+    before, text = parse_id(request.GET.get("before", "")), request.GET.get("after", "")
+    after = 0 if text == "0" else parse_id(text)
     return (before, None) if after is None else (None, after)
 
 
@@ -63,7 +63,7 @@ def reject_malformed_parameters(view: View) -> View:
         for name, values in (*request.GET.lists(), *request.POST.lists()):
             if not all(map(is_storable, (name, *values))):
                 raise BadRequest("A parameter has a NUL character or a lone surrogate.")
-            if name == ACTION_CHECKBOX_NAME and None in map(as_number, values):
+            if name == ACTION_CHECKBOX_NAME and None in map(parse_id, values):
                 raise BadRequest("An action is to be done to what is not an ID.")
             if name == "_to_field" and "" in values:
                 raise BadRequest("The parameter _to_field is empty.")

@@ -21,7 +21,7 @@ AFTER = 25
 def conversation_url(message: Message) -> str:
     """Return the URL of the page of the conversation that contains a message."""
     url = reverse("admin:ossn_messaging_message_conversation", args=[message.sender_id, message.recipient_id])
-    return f"{url}?before={message.position + AFTER + 1}#message-{message.pk}"
+    return f"{url}?before={message.sequence + AFTER + 1}#message-{message.pk}"
 
 
 def conversation_context(request: HttpRequest, rows: QuerySet[Message], user_id: int, other_id: int) -> dict[str, Any]:
@@ -34,15 +34,15 @@ def conversation_context(request: HttpRequest, rows: QuerySet[Message], user_id:
     users = {user.pk: user for user in found}
     if len(users) != 2:
         raise Http404
-    sides = Conversation.objects.filter(user__in=users, other__in=users)
-    last = sides.aggregate(newest=Max("newest"), ever=Max("position"))
+    conversations = Conversation.objects.filter(user__in=users, other_user__in=users)
+    last = conversations.aggregate(visible=Max("last_sequence"), ever=Max("sequence"))
     if not (last["ever"] or may_view(request, get_user_model())):
         raise Http404
-    newest = last["newest"] or 0
+    newest = last["visible"] or 0
     before, after = page_limits(request)
     ids = _ids(user_id, other_id, before, after)
-    messages = sorted(rows.filter(pk__in=ids[:SIZE]), key=lambda message: message.position)
-    positions = [message.position for message in messages]
+    messages = sorted(rows.filter(pk__in=ids[:SIZE]), key=lambda message: message.sequence)
+    positions = [message.sequence for message in messages]
     if not positions:  # the page is beyond the oldest or the newest message
         positions = [newest + 1, newest if before is None else before - 1]
     return {
@@ -56,12 +56,12 @@ def conversation_context(request: HttpRequest, rows: QuerySet[Message], user_id:
 
 def _ids(user_id: int, other_id: int, before: int | None, after: int | None) -> list[int]:
     """Return the ids of a page, and one more if there is one. Each of the four queries reads one range of an index."""
-    limits = {"position__lt": before} if before is not None else {}
-    order = "-position"
+    limits = {"sequence__lt": before} if before is not None else {}
+    order = "-sequence"
     if after is not None:
-        limits, order = {"position__gt": after}, "position"
+        limits, order = {"sequence__gt": after}, "sequence"
     found: list[tuple[int, int]] = []
     for pair, deleted in product(((user_id, other_id), (other_id, user_id)), (False, True)):
         part = Message.objects.filter(sender=pair[0], recipient=pair[1], deleted_by_sender=Value(deleted), **limits)
-        found += part.order_by(order).values_list("position", "pk")[: SIZE + 1]
+        found += part.order_by(order).values_list("sequence", "pk")[: SIZE + 1]
     return [pk for _position, pk in sorted(found, reverse=after is None)[: SIZE + 1]]

@@ -79,9 +79,9 @@ class StateFilter(MessageFilter):
     title = _("state")
     parameter_name = "state"
     offers = {
-        "viewed": Choice(_("Read"), Q(is_viewed=True)),
-        "unviewed": Choice(_("Not read"), Q(is_viewed=False)),
-        "one": Choice(_("Deleted by one side"), DELETED_BY_ONE, Ids(Message.objects.filter(DELETED_BY_ONE))),
+        "viewed": Choice(_("Read"), Q(is_read=True)),
+        "unviewed": Choice(_("Not read"), Q(is_read=False)),
+        "one": Choice(_("Deleted by one user"), DELETED_BY_ONE, Ids(Message.objects.filter(DELETED_BY_ONE))),
         "both": Choice(_("Deleted for both"), DELETED_FOR_BOTH, Ids(Message.objects.filter(DELETED_FOR_BOTH))),
     }
 

@@ -19,7 +19,7 @@ from ossn_messaging.admin.base import MessagingAdmin, lines, local, may_view
 from ossn_messaging.admin.filters import KeyStateFilter, KeyUseFilter
 from ossn_messaging.models import APIKey
 from ossn_messaging.models.api_keys import SCOPES, APIKeyQuerySet, all_scopes
-from ossn_messaging.models.users import as_number
+from ossn_messaging.models.users import parse_id
 from ossn_messaging.redaction import use_redacting_reporter
 
 EXPIRY_YEARS = range(1970, 9000)
@@ -30,12 +30,12 @@ class UsersField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
     def prepare_value(self, value: Any) -> Any:
         """Leave out invalid IDs, because the autocomplete widget looks up the users of an invalid form, too."""
         if isinstance(value, list):
-            value = [user for user in value if not isinstance(user, str) or as_number(user) is not None]
+            value = [user for user in value if not isinstance(user, str) or parse_id(user) is not None]
         return super().prepare_value(value)
 
     def clean(self, value: Any) -> Any:
         """Raise ``ValidationError`` for an invalid ID before the query: SQLite fails on numbers above 64 bits."""
-        numbers = {user_id: as_number(user_id) for user_id in value or ()}
+        numbers = {user_id: parse_id(user_id) for user_id in value or ()}
         for user_id, number in numbers.items():
             if number is None:
                 raise ValidationError(
@@ -74,7 +74,7 @@ class RotationForm(forms.Form):
         initial=7,
         min_value=0,
         max_value=365,
-        help_text=_("With 0 the first key expires now."),
+        help_text=_("With 0, the old key expires now."),
     )
 
 
@@ -230,5 +230,5 @@ class APIKeyAdmin(MessagingAdmin):
         with transaction.atomic(using=router.db_for_write(APIKey)):
             made, key = api_key.rotate(timedelta(days=form.cleaned_data["days"]))
             self.log_change(request, api_key, gettext_noop("Rotated."))
-            self.log_addition(request, made, gettext_noop("Made by rotation."))
+            self.log_addition(request, made, gettext_noop("Created by rotation."))
             return self._show_key(request, made, key, rotated=api_key)

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from ossn_messaging.admin.base import may_view, page_limits
 from ossn_messaging.admin.filters import Ids, MessageFilter, TimeFilter
 from ossn_messaging.models import Conversation, Message
-from ossn_messaging.models.users import as_number
+from ossn_messaging.models.users import parse_id
 
 SCAN_LIMIT = 1000
 """The maximum number of messages that are read for one page if a filter has no index."""
@@ -85,7 +85,7 @@ class MessageList(ChangeList):
 
     def _search(self) -> list[Ids]:
         """Return the sources of ids for a search: the message with this id, and the messages of the user found."""
-        number = as_number(self.query)
+        number = parse_id(self.query)
         sources = [] if number is None else [Ids(Message.objects.filter(pk=number))]
         self.people = find_people(self.query, may_view_users=self.may_view_users)
         if len(self.people) == 1 and len(self.people[0]) == 1:

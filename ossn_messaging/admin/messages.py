@@ -27,14 +27,14 @@ from ossn_messaging.admin.conversation_view import conversation_context, convers
 from ossn_messaging.admin.filters import AttachmentFilter, KeyFilter, StateFilter, TimeFilter
 from ossn_messaging.admin.lists import MessageList
 from ossn_messaging.models import APIKey, Attachment, Conversation, Message
-from ossn_messaging.models.users import as_number
+from ossn_messaging.models.users import parse_id
 
 PREVIEW_LENGTH = 80
 """In characters, the length of the text that the list shows."""
 SMALL = 1024 * 1024
 """In bytes, the largest image that the list shows."""
 MODERATION = {
-    "delete_for_both": (_("Delete messages for both sides"), gettext_noop("Deleted for both sides.")),
+    "delete_for_both": (_("Delete messages for both users"), gettext_noop("Deleted for both users.")),
     "delete_attachments": (_("Delete attachments"), gettext_noop("Attachment deleted.")),
 }
 """The actions of moderators: method of the queryset, title, and the text for the history."""
@@ -90,10 +90,12 @@ class MessageAdmin(MessagingAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
         """Return the messages, without loading the columns that the reader may not see."""
-        side = Conversation.objects.filter(user=OuterRef("recipient"), other=OuterRef("sender"))
+        side = Conversation.objects.filter(user=OuterRef("recipient"), other_user=OuterRef("sender"))
         queryset: QuerySet[Message] = (
             Message.objects.select_related("sender", "recipient", "attachment")
-            .annotate(characters=Length("text"), is_viewed=Exists(side.filter(read_up_to__gte=OuterRef("position"))))
+            .annotate(
+                characters=Length("text"), is_read=Exists(side.filter(last_read_sequence__gte=OuterRef("sequence")))
+            )
             .defer("text")
         )
         if may_view(request, APIKey):
@@ -131,7 +133,7 @@ class MessageAdmin(MessagingAdmin):
         self, request: HttpRequest, queryset: QuerySet[Message], search_term: str
     ) -> tuple[QuerySet[Message], bool]:
         """Return the message with this ID, for autocomplete fields. ``MessageList`` has a different search."""
-        number = as_number(search_term)
+        number = parse_id(search_term)
         return queryset.none() if number is None else queryset.filter(pk=number).order_by("pk"), False
 
     def _key_field(self, request: HttpRequest) -> str:
@@ -191,7 +193,7 @@ class MessageAdmin(MessagingAdmin):
     @admin.display(description=_("state"))
     def state(self, message: Message) -> SafeString:
         deletion = message.deletion and _("deleted %(how)s") % {"how": message.deletion}
-        return lines(str(_("read") if message.is_viewed else _("not read")), deletion)
+        return lines(str(_("read") if message.is_read else _("not read")), deletion)
 
     @admin.display(description=_("text"))
     def whole_text(self, message: Message) -> SafeString:
@@ -231,13 +233,13 @@ class MessageAdmin(MessagingAdmin):
 
     @admin.display(description=_("read"), boolean=True)
     def read(self, message: Message) -> bool:
-        return message.is_viewed
+        return message.is_read
 
     @admin.display(description=_("deleted"))
     def deleted(self, message: Message) -> str:
         return message.deletion or self.get_empty_value_display()
 
-    @admin.action(description=_("Delete the selected messages for both sides"), permissions=["moderate"])
+    @admin.action(description=_("Delete the selected messages for both users"), permissions=["moderate"])
     def delete_for_both(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:
         return self._moderate(request, "delete_for_both", self._selected(request).filter(deleted_at=None))
 

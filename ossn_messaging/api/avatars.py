@@ -10,7 +10,7 @@ SIZES = {"small": 100, "smaller": 64}
 HUES = 24
 
 
-def default_icon(digest: str, size: str) -> bytes:
+def default_avatar(digest: str, size: str) -> bytes:
     """Return a JPEG of a head and shoulders. Its colour depends on ``digest``, which is a hexadecimal number."""
     return _draw(int(digest, 16) % HUES, SIZES[size])
 

@@ -28,7 +28,7 @@ If the header has several ranges, the response is the whole file, which RFC 9110
 """
 
 
-def give_out(request: HttpRequest, attachment: Attachment) -> HttpResponseBase:
+def serve_attachment(request: HttpRequest, attachment: Attachment) -> HttpResponseBase:
     """Return a response with the file, a redirect to S3, or the header that makes nginx send the file.
 
     Raises ``PreconditionFailed``, ``RangeNotSatisfiable``, and ``ReadFailed`` if the stored file has another size than
@@ -50,7 +50,7 @@ def give_out(request: HttpRequest, attachment: Attachment) -> HttpResponseBase:
             )
         )
     else:
-        response = _from_here(request, attachment)
+        response = stream_response(request, attachment)
     response["Cache-Control"] = "private, no-cache"
     response["Content-Security-Policy"] = "default-src 'none'; sandbox"
     response["X-Content-Type-Options"] = "nosniff"
@@ -70,7 +70,7 @@ def _description(attachment: Attachment) -> dict[str, str]:
     }
 
 
-def _from_here(request: HttpRequest, attachment: Attachment) -> HttpResponseBase:
+def stream_response(request: HttpRequest, attachment: Attachment) -> HttpResponseBase:
     """Return a response with the file or the requested range.
 
     The storage is used only if the response has a body. The headers come from the database.
@@ -93,7 +93,7 @@ def _from_here(request: HttpRequest, attachment: Attachment) -> HttpResponseBase
     if wanted is None or not file.seekable():
         response = Streamed(file)
     else:
-        response = Streamed(Part(file, wanted), status=206)
+        response = Streamed(RangeFile(file, wanted), status=206)
         headers |= {
             "Content-Range": f"bytes {wanted.start}-{wanted.stop - 1}/{attachment.size}",
             "Content-Length": str(len(wanted)),
@@ -139,7 +139,7 @@ class Streamed(FileResponse):
             yield block
 
 
-class Part:
+class RangeFile:
     """A range of an open file. ``read()`` returns only bytes of that range."""
 
     def __init__(self, file: IO[bytes], wanted: range) -> None:

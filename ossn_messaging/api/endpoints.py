@@ -22,13 +22,13 @@ from ossn_messaging.authentication import APIKeyAuthentication
 from ossn_messaging.conf import conf
 from ossn_messaging.exceptions import MessagingDisabled
 from ossn_messaging.models import APIKey
-from ossn_messaging.models.users import find_reader
+from ossn_messaging.models.users import get_reader
 from ossn_messaging.throttling import KeyThrottle, RateThrottle, SenderThrottle
 
 CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
 
 
-def outside_transactions(dispatch: Callable[..., Any]) -> Callable[..., Any]:
+def non_atomic(dispatch: Callable[..., Any]) -> Callable[..., Any]:
     """Exempt a view from ``ATOMIC_REQUESTS`` on every database.
 
     With ``ATOMIC_REQUESTS``, the commit follows the response, so a response with code 100 could be wrong.
@@ -97,7 +97,7 @@ class Endpoint(EnvelopeView):
     scope = "read"
     """The scope of the API key that ``find_users()`` requires."""
 
-    given: MultiValueDict[str, Any]
+    params: MultiValueDict[str, Any]
     """The parameters of the query, followed by those of the body: texts and files."""
     unreadable: drf.ParseError | None = None
     body: IO[bytes] | None = None
@@ -105,7 +105,7 @@ class Endpoint(EnvelopeView):
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
-        return outside_transactions(super().as_view(**initkwargs))
+        return non_atomic(super().as_view(**initkwargs))
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
@@ -123,12 +123,12 @@ class Endpoint(EnvelopeView):
         return [method for method in super().allowed_methods if method != "GET" or conf.ALLOW_GET]
 
     def perform_authentication(self, request: Request) -> None:
-        self.given = MultiValueDict()
+        self.params = MultiValueDict()
         try:
             self.body = take_chunked(request._request)
             body = cast("MultiValueDict[str, Any]", request.data)
-            self.given = MultiValueDict(query_of(request._request).lists())
-            self.given.update(body)
+            self.params = MultiValueDict(query_of(request._request).lists())
+            self.params.update(body)
         except drf.ParseError as error:
             self.unreadable = error
         super().perform_authentication(request)
@@ -155,7 +155,7 @@ class Endpoint(EnvelopeView):
 
     def parameter(self, name: str) -> str:
         """Return the last text of the parameter ``name``, or an empty text. The body counts before the query."""
-        return next((value for value in reversed(self.given.getlist(name)) if isinstance(value, str)), "")
+        return next((value for value in reversed(self.params.getlist(name)) if isinstance(value, str)), "")
 
     def find_users(self, *others: str) -> list[AbstractBaseUser]:
         """Return the user for whom the request is made, followed by the users of the parameters ``others``.
@@ -163,7 +163,7 @@ class Endpoint(EnvelopeView):
         Raises ``ReaderNotFound`` if a user is unknown or the first is not active, ``ScopeMissing`` if the key does not
         have ``scope``, and ``UserNotPermitted`` if the key may not act as the first user.
         """
-        users = find_reader(self.parameter(self.user_parameter), *map(self.parameter, others))
+        users = get_reader(self.parameter(self.user_parameter), *map(self.parameter, others))
         cast(APIKey, self.request.auth).require(self.scope, users[0].pk)
         return users
 

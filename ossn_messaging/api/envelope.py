@@ -75,7 +75,7 @@ def _log(request: HttpRequest, text: str, cause: Exception) -> None:
     )
 
 
-STANDS_FOR: tuple[tuple[type[Exception], type[exceptions.MessagingError]], ...] = (
+EXCEPTION_MAP: tuple[tuple[type[Exception], type[exceptions.MessagingError]], ...] = (
     (drf.NotAuthenticated, exceptions.InvalidKey),
     (drf.AuthenticationFailed, exceptions.InvalidKey),
     (drf.MethodNotAllowed, exceptions.MethodNotAllowed),
@@ -84,7 +84,7 @@ STANDS_FOR: tuple[tuple[type[Exception], type[exceptions.MessagingError]], ...] 
     (RequestDataTooBig, exceptions.RequestTooLarge),
     (SuspiciousOperation, exceptions.MalformedRequest),
     (Http404, exceptions.NotFound),
-    (DatabaseAPIError, exceptions.StoreFailed),
+    (DatabaseAPIError, exceptions.ServiceUnavailable),
     (Exception, exceptions.ServerError),
 )
 """The protocol's error for each exception of Django and DRF. The first match counts."""
@@ -95,7 +95,7 @@ def _protocol_error(exception: Exception) -> exceptions.MessagingError:
         return exception
     if isinstance(exception, drf.Throttled):
         return exceptions.TooManyRequests(getattr(exception, "wait", None))
-    return next(error() for kind, error in STANDS_FOR if isinstance(exception, kind))
+    return next(error() for kind, error in EXCEPTION_MAP if isinstance(exception, kind))
 
 
 class EnvelopeRenderer(BaseRenderer):

@@ -44,7 +44,7 @@ def take_chunked(request: HttpRequest) -> IO[bytes] | None:
     Without a ``Content-Length``, Django treats the body as empty. The caller closes the file.
 
     Raises ``RequestTooLarge`` if the body is larger than ``max_body_size()``, ``ParseError`` if it cannot be read to
-    its end, ``LengthRequired`` if the server does not mark its end (``wsgi.input_terminated``), and ``StoreFailed`` if
+    its end, ``LengthRequired`` if the server does not mark its end (``wsgi.input_terminated``), and ``ServiceUnavailable`` if
     the disk fails.
     """
     if request.META.get("CONTENT_LENGTH"):

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest
 
-from ossn_messaging.api.signing import attachment_url, icon_url
+from ossn_messaging.api.signing import attachment_url, avatar_url
 from ossn_messaging.conf import conf
 from ossn_messaging.models import Attachment, Message
 
@@ -23,7 +23,7 @@ def user_object(request: HttpRequest, user: AbstractBaseUser, *sizes: str) -> di
         "guid": user.pk,
         "fullname": str((get_full_name and get_full_name()) or username),
         "username": username,
-        "icon": {size: icon_url(request, user, size) for size in ("small", *sizes)},
+        "icon": {size: avatar_url(request, user, size) for size in ("small", *sizes)},
     }
 
 
@@ -82,7 +82,7 @@ def _text(message: Message, users: Mapping[int, Any]) -> dict[str, Any]:
         "message_from": users[message.sender_id],
         "message_to": users[message.recipient_id],
         "message": formatted(message.text),
-        "viewed": "1" if message.is_viewed else "0",
+        "viewed": "1" if message.is_read else "0",
         "time": int(message.created_at.timestamp()),
     }
 

@@ -45,24 +45,24 @@ def site_name(request: HttpRequest) -> str:
     return conf.SITE_NAME or urlsplit(site_root(request)).hostname or "localhost"
 
 
-def absolute(request: HttpRequest, path: str) -> str:
+def build_absolute_uri(request: HttpRequest, path: str) -> str:
     """Return the absolute URL of a path from ``reverse()``, with every reserved character but ``/`` percent-encoded."""
     return site_root(request) + quote(unquote(path.removeprefix(get_script_prefix())))
 
 
-def icon_hash(username: str, size: str) -> str:
+def avatar_hash(username: str, size: str) -> str:
     """Return the digest in an avatar's URL, as OSSN computes it: the MD5 of the username followed by the size."""
     return hashlib.md5(f"{username}{size}".encode(), usedforsecurity=False).hexdigest()
 
 
-def icon_url(request: HttpRequest, user: AbstractBaseUser, size: str) -> str:
-    """Return the URL of a user's avatar: the result of the site's ``USER_ICON``, or the URL of the default avatar."""
-    own = conf.USER_ICON and conf.USER_ICON(user, size, request)
+def avatar_url(request: HttpRequest, user: AbstractBaseUser, size: str) -> str:
+    """Return the URL of a user's avatar: the result of the site's ``USER_AVATAR``, or the URL of the default avatar."""
+    own = conf.USER_AVATAR and conf.USER_AVATAR(user, size, request)
     if own:
         return urljoin(site_root(request), str(own))
     username = str(user.get_username())
     path = _icon_path(get_resolver(get_urlconf()), get_script_prefix(), get_language())
-    path = path.replace(DIGEST, icon_hash(username, size)).replace(SIZE, size).replace(USERNAME, quote(username))
+    path = path.replace(DIGEST, avatar_hash(username, size)).replace(SIZE, size).replace(USERNAME, quote(username))
     return site_root(request) + path
 
 
@@ -82,7 +82,7 @@ def attachment_url(request: HttpRequest, attachment: Attachment, user_id: int) -
 
     It is signed unless ``ATTACHMENT_URL_MAX_AGE`` is ``None``.
     """
-    url = absolute(request, reverse("ossn_messaging:attachment", args=[attachment.pk, attachment.name]))
+    url = build_absolute_uri(request, reverse("ossn_messaging:attachment", args=[attachment.pk, attachment.name]))
     return url if conf.ATTACHMENT_URL_MAX_AGE is None else f"{url}?{SIGNATURE}={sign(attachment, user_id)}"
 
 
@@ -105,7 +105,7 @@ def sign(attachment: Attachment, user_id: int) -> str:
     return side + _signer().sign(value).removeprefix(value)
 
 
-def opens(signature: str, attachment: Attachment) -> bool:
+def verify_signature(signature: str, attachment: Attachment) -> bool:
     """Return whether ``signature`` is valid for this attachment, and the user that it names may still read the message.
 
     A signature is not valid if it is older than ``ATTACHMENT_URL_MAX_AGE`` seconds, or if that setting is ``None``.

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ossn_messaging.api import avatars, signing
-from ossn_messaging.api.downloads import give_out
+from ossn_messaging.api.downloads import serve_attachment
 from ossn_messaging.api.endpoints import Endpoint, EnvelopeView
 from ossn_messaging.api.envelope import success
 from ossn_messaging.api.serializers import (
@@ -37,7 +37,7 @@ from ossn_messaging.exceptions import (
 )
 from ossn_messaging.models import APIKey, Attachment, Conversation, Message
 from ossn_messaging.models.messages import clean_text
-from ossn_messaging.models.users import all_are_found, as_number, check_reader, find_pair
+from ossn_messaging.models.users import default_manager_is_unfiltered, parse_id, check_reader, get_sender_and_recipient
 from ossn_messaging.throttling import KeyThrottle
 
 MAX_PAGE = 10**9
@@ -52,8 +52,8 @@ class MessageSend(Endpoint):
 
     def post(self, request: Request) -> Response:
         text = clean_text(self.parameter("message"))
-        sender, recipient = find_pair(self.parameter("from"), self.parameter("to"))
-        # Build the user objects first: the site's USER_ICON may raise, and nothing may fail after the commit.
+        sender, recipient = get_sender_and_recipient(self.parameter("from"), self.parameter("to"))
+        # Build the user objects first: the site's USER_AVATAR may raise, and nothing may fail after the commit.
         users = {user.pk: user_object(request, user) for user in (sender, recipient)}
         message = Message.objects.send(
             sender=sender,
@@ -94,7 +94,7 @@ class MessageSend(Endpoint):
         Raises ``AttachmentRefused`` if the part has several files or text, or if another part has a file: that file
         would be ignored without notice.
         """
-        texts = [value for value in self.given.getlist("attachment") if isinstance(value, str)]
+        texts = [value for value in self.params.getlist("attachment") if isinstance(value, str)]
         files = request.FILES.getlist("attachment")
         elsewhere = set(request.FILES) - {"attachment"}
         if elsewhere or len(files) > 1 or "".join(texts).strip():
@@ -109,17 +109,17 @@ class MessageAdd(MessageSend):
         return added_object(message, users)
 
 
-class Reading(Endpoint):
+class ReadEndpoint(Endpoint):
     """Base of the endpoints that read messages. In version 1.0, messages have user objects; in 2.0, user ids."""
 
     failed = "Message list failed"
     version = 2
-    icons: Sequence[str] = ()
+    avatar_sizes: Sequence[str] = ()
 
     @property
     def page_number(self) -> int:
         """The page number in ``offset``. If it is not a number above 0, it is 1."""
-        return min(as_number(self.parameter("offset")) or 1, MAX_PAGE)
+        return min(parse_id(self.parameter("offset")) or 1, MAX_PAGE)
 
     @property
     def marks_read(self) -> bool:
@@ -132,8 +132,8 @@ class Reading(Endpoint):
         unsaved ``Conversation``. If the key may not read for the reader, only the users are looked up: the time of
         another query would reveal who writes to whom.
         """
-        reader_id, other_id = as_number(self.parameter(self.user_parameter)), as_number(self.parameter(other))
-        if reader_id and other_id and all_are_found() and self.may_read_for(reader_id):
+        reader_id, other_id = parse_id(self.parameter(self.user_parameter)), parse_id(self.parameter(other))
+        if reader_id and other_id and default_manager_is_unfiltered() and self.may_read_for(reader_id):
             side = Conversation.objects.between_ids(reader_id, other_id)
             if side:
                 check_reader(side.user)
@@ -144,30 +144,30 @@ class Reading(Endpoint):
         """Return the value of ``message_from`` or ``message_to`` for the id of each user."""
         return {user.pk: user_object(request, user) if self.version == 1 else user.pk for user in users}
 
-    def with_user(self, request: Request, other: AbstractBaseUser) -> dict[str, Any]:
+    def withuser_object(self, request: Request, other: AbstractBaseUser) -> dict[str, Any]:
         if self.version == 1:
             return user_object(request, other)
-        return user_object(request, other, *self.icons) | {"is_online": is_online(other)}
+        return user_object(request, other, *self.avatar_sizes) | {"is_online": is_online(other)}
 
     def listed(self, request: Request, message: Message, reader_id: int, users: dict[int, Any]) -> dict[str, Any]:
         item = listed_object(request, message, reader_id, users)
         return {"data": {}} | item if self.version == 1 else item
 
 
-class MessageList(Reading):
+class MessageList(ReadEndpoint):
     """The endpoint ``message/list``, which returns a page of a conversation, oldest message first."""
 
-    icons = ("smaller",)
+    avatar_sizes = ("smaller",)
 
     def post(self, request: Request) -> Response:
         side = self.find_side("to")
-        reader, other = side.user, side.other
+        reader, other = side.user, side.other_user
         users = self.shown(request, reader, other)
-        page = side.page(self.page_number, before=as_number(self.parameter("before")))
+        page = side.page(self.page_number, before=parse_id(self.parameter("before")))
         payload = {
             "list": [self.listed(request, message, reader.pk, users) for message in reversed(page)] or False,
-            "withuser": self.with_user(request, other),
-            "count": side.messages,
+            "withuser": self.withuser_object(request, other),
+            "count": side.message_count,
             "offset": self.parameter("offset") or False,
         }
         if self.marks_read:
@@ -177,19 +177,19 @@ class MessageList(Reading):
     get = post
 
 
-class MessageNew(Reading):
+class MessageNew(ReadEndpoint):
     """The endpoint ``message/new``, which returns a page of the unread messages from one user, newest first."""
 
     user_parameter = "to"
 
     def post(self, request: Request) -> Response:
         side = self.find_side("from")
-        reader, other = side.user, side.other
+        reader, other = side.user, side.other_user
         users = self.shown(request, reader, other)
         page = side.unread_page(self.page_number)
         payload = {
             "list": [new_object(request, message, reader.pk, users) for message in page] or False,
-            "withuser": self.with_user(request, other),
+            "withuser": self.withuser_object(request, other),
         }
         if self.marks_read:
             side.mark_read()
@@ -198,15 +198,15 @@ class MessageNew(Reading):
     get = post
 
 
-class MessageRecent(Reading):
+class MessageRecent(ReadEndpoint):
     """The endpoint ``message/recent``, which returns the newest message of each conversation, newest first."""
 
     def post(self, request: Request) -> Response:
         reader, page = self.find_page()
         if self.version == 1:
-            users = self.shown(request, reader, *(side.other for side in page))
+            users = self.shown(request, reader, *(side.other_user for side in page))
         else:
-            users = {user_id: user_id for side in page for user_id in (side.user_id, side.other_id)}
+            users = {user_id: user_id for side in page for user_id in (side.user_id, side.other_user_id)}
         payload = {
             "list": [
                 self.listed(request, message, reader.pk, users) | {"answered": int(message.recipient_id == reader.pk)}
@@ -215,7 +215,7 @@ class MessageRecent(Reading):
             ]
             or False,
             "offset": self.parameter("offset") or 1,
-            "count": (page and page[0].of_all) or Conversation.objects.count_of(reader),
+            "count": (page and page[0].total_count) or Conversation.objects.count_for_user(reader),
         }
         return success(request, payload)
 
@@ -226,18 +226,18 @@ class MessageRecent(Reading):
 
         If there are conversations, their query finds the reader too. Raises the exceptions of ``find_users()``.
         """
-        page, reader_id = [], as_number(self.parameter(self.user_parameter))
-        if reader_id and all_are_found() and self.may_read_for(reader_id):
+        page, reader_id = [], parse_id(self.parameter(self.user_parameter))
+        if reader_id and default_manager_is_unfiltered() and self.may_read_for(reader_id):
             with_others = self.version == 1
-            page = Conversation.objects.recent_of_id(reader_id, self.page_number, with_others=with_others)
+            page = Conversation.objects.recent_for_id(reader_id, self.page_number, with_others=with_others)
         if page:
             check_reader(page[0].user)
             return page[0].user, page
         (reader,) = self.find_users()
-        return reader, [] if all_are_found() else Conversation.objects.recent(reader, self.page_number)
+        return reader, [] if default_manager_is_unfiltered() else Conversation.objects.recent(reader, self.page_number)
 
 
-class MessageUnread(Reading):
+class MessageUnread(ReadEndpoint):
     """The endpoint ``message/unread``, which counts the unread messages and the conversations that have some."""
 
     def post(self, request: Request) -> Response:
@@ -255,7 +255,7 @@ class MessageDelete(Endpoint):
 
     def post(self, request: Request) -> Response:
         (user,) = self.find_users()
-        messages = Message.objects.filter(pk=as_number(self.parameter("id")) or 0)
+        messages = Message.objects.filter(pk=parse_id(self.parameter("id")) or 0)
         whose = self.parameter("for").strip() or "all"
         if whose not in ("all", "me"):
             raise UnknownDeletion
@@ -279,7 +279,7 @@ class AttachmentFile(EnvelopeView):
         try:
             attachment = self.find(request, guid, name)
             try:
-                return give_out(request._request, attachment)
+                return serve_attachment(request._request, attachment)
             except MessagingError:
                 raise
             except Exception as error:  # each storage raises its own exceptions
@@ -298,7 +298,7 @@ class AttachmentFile(EnvelopeView):
         """Return the attachment if the request has a valid signature, or a user or API key that may read it.
 
         Raises ``Http404`` otherwise, ``Throttled`` if the limit of the key or of wrong keys is reached, and
-        ``StoreFailed`` if the cache of the limits fails.
+        ``ServiceUnavailable`` if the cache of the limits fails.
 
         The whole request is read before the attachment is looked up, so errors in the request do not reveal whether the
         attachment exists. The session is read first too: after that, Django adds ``Vary: Cookie`` to the response in
@@ -315,11 +315,11 @@ class AttachmentFile(EnvelopeView):
             request.auth = api_key
             KeyThrottle().check(request, self)
         attachments = self.attachments.select_related("message__sender", "message__recipient")
-        attachment = attachments.filter(pk=as_number(guid) or 0).first()
+        attachment = attachments.filter(pk=parse_id(guid) or 0).first()
         if attachment is None or attachment.name != name:
             raise Http404
         if (
-            signing.opens(signature, attachment)
+            signing.verify_signature(signature, attachment)
             or (visitor is not None and attachment.is_open_to(visitor))
             or (api_key is not None and attachment.message.is_open_to_key(api_key))
         ):
@@ -333,8 +333,8 @@ class Avatar(EnvelopeView):
     http_method_names = ["get", "head", "options"]
 
     def get(self, request: Request, username: str, size: str, digest: str) -> HttpResponse:
-        if size not in avatars.SIZES or digest != signing.icon_hash(username, size):
+        if size not in avatars.SIZES or digest != signing.avatar_hash(username, size):
             raise Http404
-        response = HttpResponse(avatars.default_icon(digest, size), content_type="image/jpeg")
+        response = HttpResponse(avatars.default_avatar(digest, size), content_type="image/jpeg")
         response["Cache-Control"] = "public, max-age=86400"
         return response

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from ossn_messaging.attachments.rules import Limits, Reason, Rejected, Rules
 from ossn_messaging.conf import conf
-from ossn_messaging.exceptions import StoreFailed
+from ossn_messaging.exceptions import ServiceUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class InspectionPool:
     def inspect(self, file: IO[bytes], output: IO[bytes], rules: Rules) -> None:
         """Inspect ``file``. If it is an image, write the content to store to ``output``.
 
-        Raises ``Rejected`` if the file breaks a rule, and ``StoreFailed`` if the file could not be inspected.
+        Raises ``Rejected`` if the file breaks a rule, and ``ServiceUnavailable`` if the file could not be inspected.
         """
         limits = Limits(
             memory=conf.INSPECTION_MEMORY,
@@ -115,7 +115,7 @@ class InspectionPool:
     def _slot(self) -> Iterator[None]:
         with self.changed:
             if not self.changed.wait_for(lambda: self.running < conf.INSPECTION_PROCESSES, QUEUE_SECONDS):
-                raise StoreFailed from TimeoutError(f"No inspection process was free for {QUEUE_SECONDS} s.")
+                raise ServiceUnavailable from TimeoutError(f"No inspection process was free for {QUEUE_SECONDS} s.")
             self.running += 1
         try:
             yield
@@ -129,13 +129,13 @@ class InspectionPool:
         try:
             return self._ask_once(file, output, request, timeout)
         except TimeoutError as error:
-            raise StoreFailed from error
+            raise ServiceUnavailable from error
         except OSError:
             pass
         try:
             return self._ask_once(file, output, request, timeout)
         except OSError as error:
-            raise StoreFailed from error
+            raise ServiceUnavailable from error
 
     def _ask_once(self, file: IO[bytes], output: IO[bytes], request: dict[str, Any], timeout: float) -> dict[str, Any]:
         server = self._running_server()
@@ -187,7 +187,7 @@ def _conclude(answer: dict[str, Any], limits: Limits) -> None:
         raise Rejected(reason, detail)
     if "done" not in answer:
         error = answer.get("error", f"The inspection ended without an answer, with exit code {exit_code}.")
-        raise StoreFailed from RuntimeError(error)
+        raise ServiceUnavailable from RuntimeError(error)
 
 
 _pool = InspectionPool()
@@ -199,7 +199,7 @@ def inspect(file: IO[bytes], output: IO[bytes], rules: Rules) -> None:
     """Check a file by ``rules``. If it is an image, write the content to store to ``output``.
 
     Both files need file descriptors. Raises ``Rejected`` if the file breaks a rule or its inspection needs too much
-    time or memory, and ``StoreFailed`` if the file could not be inspected.
+    time or memory, and ``ServiceUnavailable`` if the file could not be inspected.
     """
     if conf.INSPECTION_PROCESSES:
         _pool.inspect(file, output, rules)
@@ -213,4 +213,4 @@ def inspect(file: IO[bytes], output: IO[bytes], rules: Rules) -> None:
             with open(output.fileno(), "wb", closefd=False) as target:
                 target.write(sanitized)
         except OSError as error:
-            raise StoreFailed from error
+            raise ServiceUnavailable from error

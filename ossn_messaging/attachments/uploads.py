@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler, StopUpload
 
 from ossn_messaging.conf import conf
-from ossn_messaging.exceptions import StoreFailed
+from ossn_messaging.exceptions import ServiceUnavailable
 
 CHUNK_SIZE = 1024 * 1024
 """In bytes, the part of a body that is read at once."""
@@ -23,12 +23,12 @@ MAX_BODY_OVERHEAD = 4 * 1024 * 1024
 def temporary_file() -> IO[bytes]:
     """Return an anonymous temporary file, which the system deletes even if the process is killed.
 
-    Raises ``StoreFailed`` if the disk fails.
+    Raises ``ServiceUnavailable`` if the disk fails.
     """
     try:
         return tempfile.TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR)
     except OSError as error:
-        raise StoreFailed from error
+        raise ServiceUnavailable from error
 
 
 class FailedUpload(BytesIO):
@@ -37,7 +37,7 @@ class FailedUpload(BytesIO):
     The rest of the upload is still received: a client that is still sending does not read an answer.
     """
 
-    def __init__(self, failure: StoreFailed) -> None:
+    def __init__(self, failure: ServiceUnavailable) -> None:
         super().__init__()
         self.failure = failure
 
@@ -55,7 +55,7 @@ def open_or_fail() -> IO[bytes]:
     """Return a temporary file, or a ``FailedUpload`` if the disk fails."""
     try:
         return temporary_file()
-    except StoreFailed as failure:
+    except ServiceUnavailable as failure:
         return FailedUpload(failure)
 
 
@@ -67,7 +67,7 @@ def write_or_fail(file: IO[bytes], data: bytes) -> IO[bytes]:
     except OSError as error:
         with suppress(OSError):  # it tries to write once more
             file.close()
-        failure = StoreFailed()
+        failure = ServiceUnavailable()
         failure.__cause__ = error
         return FailedUpload(failure)
     return file
@@ -81,7 +81,7 @@ class ReceivedFile(UploadedFile):  # type: ignore[type-arg]
 def received(file: "File[Any]") -> "Iterator[File[Any]]":
     """Yield ``file`` if it is a ``ReceivedFile``, or else a copy that is closed at the end of the block.
 
-    Raises ``StoreFailed`` if a disk fails.
+    Raises ``ServiceUnavailable`` if a disk fails.
     """
     if isinstance(file, ReceivedFile):
         yield file

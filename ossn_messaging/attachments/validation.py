@@ -35,7 +35,7 @@ class ValidatedUpload:
 def validate_upload(upload: "File[Any]") -> Iterator[ValidatedUpload]:
     """Validate an upload and yield the file to store. The file is closed at the end of the block.
 
-    Raises ``AttachmentRefused`` or ``AttachmentTooLarge`` if the upload breaks a rule, and ``StoreFailed`` if it could
+    Raises ``AttachmentRefused`` or ``AttachmentTooLarge`` if the upload breaks a rule, and ``ServiceUnavailable`` if it could
     not be inspected.
     """
     name = names.clean_name(upload.name or "")

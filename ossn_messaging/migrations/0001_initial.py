@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
                     "users",
                     models.ManyToManyField(
                         blank=True,
-                        help_text="Whom it may act as: whom messages are from, and whose are read. Empty: anyone.",
+                        help_text="The key may act only as these users. If there are none, it may act as any user.",
                         related_name="ossn_api_keys",
                         to=settings.AUTH_USER_MODEL,
                         verbose_name="users",
@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
                     "created_at",
                     models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name="sent at"),
                 ),
-                ("position", models.PositiveBigIntegerField(editable=False, verbose_name="position")),
+                ("sequence", models.PositiveBigIntegerField(editable=False, verbose_name="sequence")),
                 ("deleted_by_sender", models.BooleanField(default=False, verbose_name="deleted by its sender")),
                 ("deleted_by_recipient", models.BooleanField(default=False, verbose_name="deleted by its recipient")),
                 (
@@ -87,7 +87,7 @@ class Migration(migrations.Migration):
                     "recipient",
                     models.ForeignKey(
                         db_index=False,
-                        on_delete=ossn_messaging.models.deletion.with_user,
+                        on_delete=ossn_messaging.models.deletion.cascade_in_batches,
                         related_name="ossn_messages_received",
                         to=settings.AUTH_USER_MODEL,
                         verbose_name="recipient",
@@ -97,7 +97,7 @@ class Migration(migrations.Migration):
                     "sender",
                     models.ForeignKey(
                         db_index=False,
-                        on_delete=ossn_messaging.models.deletion.with_user,
+                        on_delete=ossn_messaging.models.deletion.cascade_in_batches,
                         related_name="ossn_messages_sent",
                         to=settings.AUTH_USER_MODEL,
                         verbose_name="sender",
@@ -191,12 +191,15 @@ class Migration(migrations.Migration):
             name="Conversation",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("position", models.PositiveBigIntegerField(default=0, editable=False, verbose_name="position")),
+                ("sequence", models.PositiveBigIntegerField(default=0, editable=False, verbose_name="sequence")),
                 ("messages", models.PositiveBigIntegerField(default=0, verbose_name="messages")),
                 ("unread", models.PositiveBigIntegerField(default=0, verbose_name="unread messages")),
-                ("read_up_to", models.PositiveBigIntegerField(default=0, verbose_name="read up to")),
-                ("newest", models.PositiveBigIntegerField(editable=False, null=True, verbose_name="newest message")),
-                ("active_at", models.DateTimeField(null=True, verbose_name="active at")),
+                ("last_read_sequence", models.PositiveBigIntegerField(default=0, verbose_name="read up to")),
+                (
+                    "last_sequence",
+                    models.PositiveBigIntegerField(editable=False, null=True, verbose_name="newest message"),
+                ),
+                ("last_message_at", models.DateTimeField(null=True, verbose_name="active at")),
                 (
                     "other",
                     models.ForeignKey(
@@ -222,7 +225,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "conversations",
                 "default_permissions": (),
                 "indexes": [
-                    models.Index(fields=["user", "-active_at", "-other"], name="ossn_conversation_recent"),
+                    models.Index(fields=["user", "-last_message_at", "-other"], name="ossn_conversation_recent"),
                     models.Index(fields=["user", "unread"], name="ossn_conversation_unread"),
                 ],
                 "constraints": [models.UniqueConstraint(fields=("user", "other"), name="ossn_conversation_unique")],
@@ -231,13 +234,13 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="message",
             index=models.Index(
-                fields=["sender", "recipient", "deleted_by_sender", "position"], name="ossn_message_sent"
+                fields=["sender", "recipient", "deleted_by_sender", "sequence"], name="ossn_message_sent"
             ),
         ),
         migrations.AddIndex(
             model_name="message",
             index=models.Index(
-                fields=["recipient", "sender", "deleted_by_recipient", "position"], name="ossn_message_received"
+                fields=["recipient", "sender", "deleted_by_recipient", "sequence"], name="ossn_message_received"
             ),
         ),
         migrations.AddIndex(

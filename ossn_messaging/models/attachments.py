@@ -12,9 +12,9 @@ from django.utils.translation import gettext_lazy as _
 
 from ossn_messaging.attachments.file_types import BY_CONTENT_TYPE, FileType
 from ossn_messaging.attachments.validation import ValidatedUpload
-from ossn_messaging.exceptions import StoreFailed
+from ossn_messaging.exceptions import ServiceUnavailable
 from ossn_messaging.models.fields import AttachmentField
-from ossn_messaging.storage import FOLDER, attachment_storage, discard
+from ossn_messaging.storage import FOLDER, attachment_storage, delete_file
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -54,22 +54,22 @@ class AttachmentManager(models.Manager["Attachment"]):
 
         If the block raises after the row may have been committed, the file stays.
 
-        Raises ``StoreFailed`` if the storage raises any exception.
+        Raises ``ServiceUnavailable`` if the storage raises any exception.
         """
         name = f"{FOLDER}/{secrets.token_hex(16)}.{validated.extension}"
         try:
             name = attachment_storage().save(name, validated.file)
         except BaseException as error:
-            discard(name)
+            delete_file(name)
             if isinstance(error, Exception):
-                raise StoreFailed from error
+                raise ServiceUnavailable from error
             raise  # for example, SystemExit when the server stops
         stored = StoredFile(name, validated)
         try:
             yield stored
         except BaseException:
             if not (stored.using and self._may_name(name, stored.using)):
-                discard(name)
+                delete_file(name)
             raise
 
     def _may_name(self, file_name: str, using: str) -> bool:
@@ -77,7 +77,7 @@ class AttachmentManager(models.Manager["Attachment"]):
         try:
             return self.using(using).filter(file=file_name).exists()
         except DatabaseError:
-            logger.exception("Whether the file %s has a row can't be told; it stays on its storage.", file_name)
+            logger.exception("It is not known whether the file %s has a row, so it stays on the storage.", file_name)
             return True
 
 

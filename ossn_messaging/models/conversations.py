@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ossn_messaging.conf import conf
 from ossn_messaging.models.cached_query import Compiled
-from ossn_messaging.signals import message_viewed
+from ossn_messaging.signals import message_read
 
 if TYPE_CHECKING:
     from ossn_messaging.models.messages import Message
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 # MariaDB runs the assignments in this order, and each one sees the new values of those before it.
 ADVANCE = """
-INSERT INTO {table} ({user}, {other}, {position}, {messages}, {unread}, {read_up_to}, {newest}, {active_at})
+INSERT INTO {table} ({user}, {other}, {position}, {messages}, {unread}, {last_read_sequence}, {newest}, {last_message_at})
 VALUES (%s, %s, 1, 1, %s, 0, 1, %s), (%s, %s, 1, 1, %s, 0, 1, %s)
 {on_conflict}
     {newest} = {table}.{position} + 1,
     {position} = {table}.{position} + 1,
     {messages} = {table}.{messages} + 1,
     {unread} = {table}.{unread} + {new_unread},
-    {active_at} = CASE WHEN {table}.{active_at} > {new_active_at} THEN {table}.{active_at} ELSE {new_active_at} END
-RETURNING {id}, {position}, {active_at} > %s
+    {last_message_at} = CASE WHEN {table}.{last_message_at} > {new_active_at} THEN {table}.{last_message_at} ELSE {new_active_at} END
+RETURNING {id}, {position}, {last_message_at} > %s
 """
 
 
@@ -55,7 +55,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         """Return the user's conversations that have messages, the most recent first, each with its ``other``."""
         return self._current()._of(user.pk).select_related("other")
 
-    def count_of(self, user: AbstractBaseUser) -> int:
+    def count_for_user(self, user: AbstractBaseUser) -> int:
         """Return the number of conversations that ``of()`` finds."""
         return sum(self._current()._count_of(user.pk))
 
@@ -77,9 +77,9 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         ``number`` counts pages from 1. ``size`` is ``PAGE_SIZE`` by default. If you need only the ids of the other
         users, ``with_others=False`` saves the time to load these users.
         """
-        return self.recent_of_id(user.pk, number, size=size, with_others=with_others)
+        return self.recent_for_id(user.pk, number, size=size, with_others=with_others)
 
-    def recent_of_id(
+    def recent_for_id(
         self, user_id: int, number: int, *, size: int | None = None, with_others: bool
     ) -> "list[Conversation]":
         """Return what ``recent()`` returns, for the id of a user. Each conversation has its ``user``."""
@@ -119,14 +119,14 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
             held = self.using(using).select_for_update().filter(pk=side.pk).first()
             if held is None:  # one of the two users was deleted meanwhile
                 return 0
-            viewed = received.filter(position__gt=held.read_up_to, position__lte=side.position)
-            held.read_up_to = max(held.read_up_to, side.position)
-            before, held.unread = held.unread, received.filter(position__gt=held.read_up_to).count()
-            held.save(using=using, update_fields=["read_up_to", "unread"])
+            viewed = received.filter(position__gt=held.last_read_sequence, position__lte=side.position)
+            held.last_read_sequence = max(held.last_read_sequence, side.position)
+            before, held.unread = held.unread, received.filter(position__gt=held.last_read_sequence).count()
+            held.save(using=using, update_fields=["last_read_sequence", "unread"])
             if before > held.unread:
-                announce = partial(message_viewed.send_robust, sender=self.model, conversation=side, messages=viewed)
+                announce = partial(message_read.send_robust, sender=self.model, conversation=side, messages=viewed)
                 transaction.on_commit(announce, using=using)
-        side.read_up_to, side.unread = held.read_up_to, held.unread
+        side.last_read_sequence, side.unread = held.last_read_sequence, held.unread
         return before - held.unread
 
     @Compiled
@@ -142,7 +142,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
     def _recent(self, user_id: int, *, size: int, with_others: bool) -> "models.QuerySet[Conversation]":
         sides = self._of(user_id)._with_newest()
         counted = sides.order_by().values("user_id").annotate(Count("pk")).values("pk__count")
-        sides = sides.annotate(of_all=Subquery(counted))  # type: ignore[no-redef]
+        sides = sides.annotate(total_count=Subquery(counted))  # type: ignore[no-redef]
         return sides.select_related("user", *(["other"] if with_others else []))[:size]
 
     @Compiled
@@ -151,7 +151,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         return sides.annotate(Count("pk")).values_list("pk__count", flat=True)
 
     def _of(self, user_id: int) -> Self:
-        return self.filter(user_id=user_id, active_at__isnull=False).order_by("-active_at", "-other_id")
+        return self.filter(user_id=user_id, last_message_at__isnull=False).order_by("-last_message_at", "-other_id")
 
     def _current(self) -> Self:
         current = self.all()
@@ -160,7 +160,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
     def _with_seen(self) -> Self:
         mirrored = self.model.objects.filter(user=OuterRef("other"), other=OuterRef("user"))
-        return self.annotate(seen_up_to=Subquery(mirrored.values("read_up_to")))
+        return self.annotate(peer_last_read_sequence=Subquery(mirrored.values("last_read_sequence")))
 
     def _with_newest(self) -> Self:
         pair = OuterRef("user"), OuterRef("other")
@@ -178,7 +178,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         statement creates or updates both rows, because Django's upsert can't add to a stored value.
         """
         connection = connections[self.db]
-        at = self.model._meta.get_field("active_at").get_db_prep_save(message.created_at, connection)
+        at = self.model._meta.get_field("last_message_at").get_db_prep_save(message.created_at, connection)
         (one, other, _deleted), (_other, _one, _deleted) = message.sides()
         recipient = message.recipient_id
         with connection.cursor() as cursor:
@@ -190,8 +190,8 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         latest = message.created_at
         if any(is_late for _pk, _position, is_late in sides):  # the clock of this server is behind
             held = self.filter(pk__in=[pk for pk, _position, _is_late in sides])
-            latest = max(filter(None, held.values_list("active_at", flat=True)))
-            held.update(active_at=latest)  # they differ if one user had deleted the newest message
+            latest = max(filter(None, held.values_list("last_message_at", flat=True)))
+            held.update(last_message_at=latest)  # they differ if one user had deleted the newest message
         return max(position for _pk, position, _is_late in sides), latest
 
     def hold(self, pairs: Iterable[tuple[int, int]]) -> None:
@@ -213,11 +213,12 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
             messages = gone[side.user_id, side.other_id]
             side.messages -= len(messages)
             side.unread -= sum(
-                message.recipient_id == side.user_id and message.position > side.read_up_to for message in messages
+                message.recipient_id == side.user_id and message.position > side.last_read_sequence
+                for message in messages
             )
             newest = next(iter(stored_messages(self.db).of_side(side, below=side.position + 1)), None)
-            side.newest, side.active_at = (newest.position, newest.created_at) if newest else (None, None)
-            side.save(using=self.db, update_fields=["messages", "unread", "newest", "active_at"])
+            side.newest, side.last_message_at = (newest.position, newest.created_at) if newest else (None, None)
+            side.save(using=self.db, update_fields=["messages", "unread", "newest", "last_message_at"])
 
 
 @cache
@@ -232,7 +233,7 @@ def advance_sql(using: str) -> str:
     else:  # pragma: no cover, only MariaDB; the test suite runs on MariaDB, too
         name["on_conflict"] = "ON DUPLICATE KEY UPDATE"
         new = "VALUES({})"
-    name |= {f"new_{field}": new.format(name[field]) for field in ("unread", "active_at")}
+    name |= {f"new_{field}": new.format(name[field]) for field in ("unread", "last_message_at")}
     return ADVANCE.format(table=quote(Conversation._meta.db_table), **name)
 
 
@@ -260,18 +261,18 @@ class Conversation(models.Model):
     messages = models.PositiveBigIntegerField(_("messages"), default=0)
     """The number of messages that the user has not deleted."""
     unread = models.PositiveBigIntegerField(_("unread messages"), default=0)
-    """The number of these messages that the other user sent and that have a position above ``read_up_to``."""
-    read_up_to = models.PositiveBigIntegerField(_("read up to"), default=0)
+    """The number of these messages that the other user sent and that have a position above ``last_read_sequence``."""
+    last_read_sequence = models.PositiveBigIntegerField(_("read up to"), default=0)
     """The position up to which the user has read the messages of the other user."""
     newest = models.PositiveBigIntegerField(_("newest message"), null=True, editable=False)
     """The position of the newest message that the user has not deleted, ``None`` if there are none."""
-    active_at = models.DateTimeField(_("active at"), null=True)
+    last_message_at = models.DateTimeField(_("active at"), null=True)
     """The time at which the message at the position ``newest`` was sent, ``None`` if there is none."""
 
-    seen_up_to: int | None = None
+    peer_last_read_sequence: int | None = None
     """The position up to which the other user has read the messages of the user; ``None`` if it is not loaded."""
     newest_id: int | None = None
-    of_all: int | None = None
+    total_count: int | None = None
     """The total number of the user's conversations; only on the first page of ``recent()``, ``None`` elsewhere."""
     newest_message: "Message | None" = None
     """The newest message that the user has not deleted; only on conversations of ``Conversation.objects.recent()``."""
@@ -286,7 +287,7 @@ class Conversation(models.Model):
             models.UniqueConstraint(fields=["user", "other"], name="ossn_conversation_unique"),
         ]
         indexes = [
-            models.Index(fields=["user", "-active_at", "-other"], name="ossn_conversation_recent"),
+            models.Index(fields=["user", "-last_message_at", "-other"], name="ossn_conversation_recent"),
             models.Index(fields=["user", "unread"], name="ossn_conversation_unread"),
         ]
 
@@ -326,18 +327,18 @@ class Conversation(models.Model):
         """Mark the messages that the user has received as read, and return the number of messages that it marked.
 
         Messages that arrived after this object was loaded stay unread. If any message was marked, the signal
-        ``message_viewed`` is sent after the commit.
+        ``message_read`` is sent after the commit.
         """
         marked: int = type(self).objects.mark_read(self)
         return marked
 
     def told(self, messages: "Iterable[Message]") -> "list[Message]":
-        """Set ``is_viewed`` on the messages, and return them as a list."""
+        """Set ``is_read`` on the messages, and return them as a list."""
         told = list(messages)
-        if self.seen_up_to is None and any(message.sender_id == self.user_id for message in told):
+        if self.peer_last_read_sequence is None and any(message.sender_id == self.user_id for message in told):
             mirrored = type(self).objects.using(self._state.db).filter(user=self.other_id, other=self.user_id)
-            self.seen_up_to = mirrored.values_list("read_up_to", flat=True).first()
+            self.peer_last_read_sequence = mirrored.values_list("last_read_sequence", flat=True).first()
         for message in told:
-            up_to = self.seen_up_to if message.sender_id == self.user_id else self.read_up_to
-            message.is_viewed = message.position <= (up_to or 0)
+            up_to = self.peer_last_read_sequence if message.sender_id == self.user_id else self.last_read_sequence
+            message.is_read = message.position <= (up_to or 0)
         return told

@@ -15,7 +15,7 @@ from ossn_messaging.attachments.uploads import temporary_file
 from ossn_messaging.models.attachments import Attachment
 from ossn_messaging.models.conversations import Conversation
 from ossn_messaging.signals import message_deleted
-from ossn_messaging.storage import discard
+from ossn_messaging.storage import delete_file
 
 if TYPE_CHECKING:
     from ossn_messaging.models.messages import Message
@@ -50,7 +50,7 @@ class DeletingQuerySet(models.QuerySet["Message"]):
             for side in ("sender", "recipient"):
                 rows = self._rows(message for message in seen if getattr(message, f"{side}_id") == user.pk)
                 rows.update(**{f"deleted_by_{side}": True})
-            Conversation.objects.using(self.db).forget(gone)
+            Conversation.objects.using(self.db).decrement_counters(gone)
             both = [message for message in seen if message.deleted_by_sender and message.deleted_by_recipient]
             if both:
                 self._rows(both).delete()
@@ -102,7 +102,7 @@ class DeletingQuerySet(models.QuerySet["Message"]):
         return rows.filter(pk__in=[message.pk for message in messages])
 
     def _hold(self, pairs: "Iterable[tuple[int, int]]") -> None:
-        Conversation.objects.using(self.db).hold(pairs)
+        Conversation.objects.using(self.db).lock(pairs)
 
     def _announce(self, messages: "list[Message]", user: AbstractBaseUser | None) -> None:
         for message in messages:
@@ -114,7 +114,7 @@ CHUNK = 1000
 """The number of messages that are in memory at once while their user is deleted."""
 
 
-def with_user(collector: Any, field: Any, messages: Any, using: str) -> None:
+def cascade_in_batches(collector: Any, field: Any, messages: Any, using: str) -> None:
     """Delete messages with their user in batches: an ``on_delete`` like ``CASCADE`` for any number of messages.
 
     The admin's confirmation page lists only the first ``CHUNK`` messages. If a model of the site may protect messages
@@ -126,14 +126,14 @@ def with_user(collector: Any, field: Any, messages: Any, using: str) -> None:
     if hasattr(collector, "nested"):  # the collector of the admin, which may not be installed
         CASCADE(collector, field, messages[:CHUNK], using)
         return
-    of_users = next((rows for rows in collector.fast_deletes if isinstance(rows, MessagesOfUser)), None)
+    of_users = next((rows for rows in collector.fast_deletes if isinstance(rows, BatchedMessageDeletion)), None)
     if of_users is None:
-        of_users = MessagesOfUser(messages.model)
+        of_users = BatchedMessageDeletion(messages.model)
         collector.fast_deletes.append(of_users)
     of_users.querysets.append(messages.order_by("pk"))
 
 
-with_user.lazy_sub_objs = True  # type: ignore[attr-defined]
+cascade_in_batches.lazy_sub_objs = True  # type: ignore[attr-defined]
 
 
 def _may_be_kept(model: type[models.Model], seen: set[type[models.Model]]) -> bool:
@@ -151,7 +151,7 @@ def _may_be_kept(model: type[models.Model], seen: set[type[models.Model]]) -> bo
     )
 
 
-class MessagesOfUser:
+class BatchedMessageDeletion:
     """The messages of a deleted user, as an entry of Django's ``Collector.fast_deletes``."""
 
     def __init__(self, model: "type[Message]") -> None:
@@ -165,9 +165,9 @@ class MessagesOfUser:
         """Delete the messages and their related rows, and return their number. Files are deleted after the commit."""
         # Lock conversations first, in the global order, to avoid deadlocks.
         pairs = (rows.order_by().values_list("sender_id", "recipient_id").distinct() for rows in self.querysets)
-        Conversation.objects.using(using).hold({pair for found in pairs for pair in found})
+        Conversation.objects.using(using).lock({pair for found in pairs for pair in found})
         count = sum(self._delete_rows(rows, using) for rows in self.querysets)
-        transaction.on_commit(self.discard_files, using=using)
+        transaction.on_commit(self.delete_files, using=using)
         return count
 
     def _delete_rows(self, rows: "models.QuerySet[Message]", using: str) -> int:
@@ -181,8 +181,8 @@ class MessagesOfUser:
             collector.delete()
         return count
 
-    def discard_files(self) -> None:
+    def delete_files(self) -> None:
         with self.files as names:
             names.seek(0)
             for name in names:
-                discard(name.decode().rstrip("\n"))
+                delete_file(name.decode().rstrip("\n"))

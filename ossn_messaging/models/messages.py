@@ -24,7 +24,7 @@ from ossn_messaging.exceptions import (
 from ossn_messaging.models.api_keys import APIKey
 from ossn_messaging.models.attachments import Attachment, StoredFile
 from ossn_messaging.models.conversations import Conversation
-from ossn_messaging.models.deletion import with_user
+from ossn_messaging.models.deletion import cascade_in_batches
 from ossn_messaging.models.idempotency import IdempotencyRecord
 from ossn_messaging.models.querysets import MessageQuerySet
 from ossn_messaging.models.users import is_active
@@ -79,7 +79,7 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
         ``MessagingDisabled``, ``BlankMessage``, ``UserNotFound`` (a user is not active), ``SelfMessage``,
         ``ScopeMissing`` and ``UserNotPermitted`` (the key lacks a permission), ``BadIdempotencyKey``,
         ``IdempotencyConflict``, ``NotAllowed``, ``TextTooLong``, ``TextNotUnicode``, ``AttachmentRefused``,
-        ``AttachmentTooLarge`` and ``StoreFailed`` (the file could not be inspected or stored). If the database fails,
+        ``AttachmentTooLarge`` and ``ServiceUnavailable`` (the file could not be inspected or stored). If the database fails,
         Django's ``DatabaseError`` is raised.
         """
         if not conf.ENABLED:
@@ -132,7 +132,7 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
         try:
             with transaction.atomic(using=using):
                 # This locks first. Only the owner of the lock gets an id, so ids and positions grow in the same order.
-                message.position, message.created_at = Conversation.objects.using(using).advance(message)
+                message.sequence, message.created_at = Conversation.objects.using(using).record_message(message)
                 message.save(using=using)
                 if stored:
                     stored.claim(message, using)
@@ -158,14 +158,14 @@ class Message(models.Model):
 
     sender = models.ForeignKey(
         settings.AUTH_USER_MODEL,
-        on_delete=with_user,
+        on_delete=cascade_in_batches,
         db_index=False,
         related_name="ossn_messages_sent",
         verbose_name=_("sender"),
     )
     recipient = models.ForeignKey(
         settings.AUTH_USER_MODEL,
-        on_delete=with_user,
+        on_delete=cascade_in_batches,
         db_index=False,
         related_name="ossn_messages_received",
         verbose_name=_("recipient"),
@@ -182,7 +182,7 @@ class Message(models.Model):
     )
     """The key that sent the message, ``None`` if the site's own code sent it."""
     created_at = models.DateTimeField(_("sent at"), default=timezone.now, editable=False)
-    position = models.PositiveBigIntegerField(_("position"), editable=False)
+    position = models.PositiveBigIntegerField(_("sequence"), editable=False)
     """The number of the message in its conversation, from 1.
 
     Pages are ordered by ``position`` and not by ``id``: PostgreSQL may scan the index of ``id`` backwards through the
@@ -193,7 +193,7 @@ class Message(models.Model):
     deleted_at = models.DateTimeField(_("deleted for both at"), null=True, blank=True, editable=False)
     """The time at which text and file were deleted for both users, or ``None``. Both still see that it existed."""
 
-    is_viewed = False
+    is_read = False
     """Whether the recipient has read the message; only set on messages that a conversation returned."""
     replayed_from: "IdempotencyRecord | None" = None
     """The record by which ``Message.objects.send()`` found this message instead of sending it again, or ``None``."""
@@ -211,9 +211,9 @@ class Message(models.Model):
         ]
         indexes = [
             # In each of these, a user's messages of a conversation are one range, whatever else was deleted.
-            models.Index(fields=["sender", "recipient", "deleted_by_sender", "position"], name="ossn_message_sent"),
+            models.Index(fields=["sender", "recipient", "deleted_by_sender", "sequence"], name="ossn_message_sent"),
             models.Index(
-                fields=["recipient", "sender", "deleted_by_recipient", "position"], name="ossn_message_received"
+                fields=["recipient", "sender", "deleted_by_recipient", "sequence"], name="ossn_message_received"
             ),
             # For the admin, newest first. The last two contain only deleted messages, so they cost a send nothing.
             models.Index(fields=["sender", "id"], name="ossn_message_from"),

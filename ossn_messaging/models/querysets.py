@@ -51,14 +51,14 @@ class MessageQuerySet(DeletingQuerySet):
         The first ``skip`` messages are skipped by a query that reads only the indexes.
         """
         if skip:
-            halves = (self.sent(side.user_id, side.other_id), self.received(side.user_id, side.other_id))
-            positions = _merged([half.filter(position__lt=below).values("position") for half in halves], skip + 1)
+            halves = (self.sent(side.user_id, side.other_user_id), self.received(side.user_id, side.other_user_id))
+            positions = _merged([half.filter(sequence__lt=below).values("sequence") for half in halves], skip + 1)
             below = _position_after(positions, skip)
-        return self._page(side.user_id, side.other_id, below, size=size)
+        return self._page(side.user_id, side.other_user_id, below, size=size)
 
     @Compiled
     def _page(self, user_id: int, other_id: int, below: int, *, size: int) -> "models.QuerySet[Message]":
-        messages = self.filter(position__lt=below).select_related("attachment")
+        messages = self.filter(sequence__lt=below).select_related("attachment")
         return _merged([messages.sent(user_id, other_id), messages.received(user_id, other_id)], size)
 
     @Compiled
@@ -68,9 +68,13 @@ class MessageQuerySet(DeletingQuerySet):
 
     def unread_of_side(self, side: "Conversation", *, skip: int, size: int) -> "models.QuerySet[Message]":
         """Return the newest messages that the user has received and not read."""
-        unread = self.received(side.user_id, side.other_id).filter(position__gt=side.read_up_to).order_by("-position")
+        unread = (
+            self.received(side.user_id, side.other_user_id)
+            .filter(sequence__gt=side.last_read_sequence)
+            .order_by("-sequence")
+        )
         if skip:
-            unread = unread.filter(position__lt=_position_after(unread.values("position"), skip))
+            unread = unread.filter(sequence__lt=_position_after(unread.values("sequence"), skip))
         return unread.select_related("attachment")[:size]
 
     def position_of(self, message_id: int, side: "Conversation") -> int:
@@ -78,14 +82,14 @@ class MessageQuerySet(DeletingQuerySet):
 
         Ids and positions grow in the same order, so a binary search finds the position of a deleted message.
         """
-        found = self.filter(pk=message_id).values_list("sender_id", "recipient_id", "position").first()
-        if found and set(found[:2]) == {side.user_id, side.other_id}:
+        found = self.filter(pk=message_id).values_list("sender_id", "recipient_id", "sequence").first()
+        if found and set(found[:2]) == {side.user_id, side.other_user_id}:
             return int(found[2])
 
         def newest_id(position: int) -> int:
             return next((message.pk for message in self.of_side(side, below=position + 1)), 0)
 
-        return bisect_left(range(side.position + 1), message_id, key=newest_id)
+        return bisect_left(range(side.sequence + 1), message_id, key=newest_id)
 
     def first_id_since(self, moment: datetime) -> int:
         """Return the id of the first message that was not sent before ``moment``.
@@ -108,10 +112,10 @@ def _merged(halves: "list[models.QuerySet[Message, Row]]", size: int) -> "models
     If the database allows it, each queryset gets a limit before the union, because MariaDB would read all of its rows.
     """
     can_cut = connections[halves[0].db].features.supports_slicing_ordering_in_compound
-    one, other = (half.order_by("-position")[:size] if can_cut else half for half in halves)
-    return one.union(other, all=True).order_by("-position")[:size]
+    one, other = (half.order_by("-sequence")[:size] if can_cut else half for half in halves)
+    return one.union(other, all=True).order_by("-sequence")[:size]
 
 
 def _position_after(positions: "models.QuerySet[Message, dict[str, Any]]", skip: int) -> int:
     """Return the position of the last row that is skipped, or 0 if there are fewer rows."""
-    return next((int(row["position"]) for row in positions[skip - 1 : skip]), 0)
+    return next((int(row["sequence"]) for row in positions[skip - 1 : skip]), 0)

@@ -7,17 +7,17 @@ from django.db import transaction
 from django.db.models.signals import post_delete, pre_delete
 
 from ossn_messaging.models import Attachment, Conversation, Message
-from ossn_messaging.models.deletion import MessagesOfUser
-from ossn_messaging.storage import discard
+from ossn_messaging.models.deletion import BatchedMessageDeletion
+from ossn_messaging.storage import delete_file
 
 
 def remove_file(instance: Attachment, using: str, origin: object, **kwargs: Any) -> None:
     """Delete the file of a deleted attachment after the commit."""
     name = str(instance.file.name)
-    if isinstance(origin, MessagesOfUser):
+    if isinstance(origin, BatchedMessageDeletion):
         origin.files.write(f"{name}\n".encode())
     else:
-        transaction.on_commit(partial(discard, name), using=using)
+        transaction.on_commit(partial(delete_file, name), using=using)
 
 
 def hold_message(instance: Message, using: str, origin: object, **kwargs: Any) -> None:
@@ -25,9 +25,9 @@ def hold_message(instance: Message, using: str, origin: object, **kwargs: Any) -
 
     If a message is deleted together with one of its users, this does nothing: their conversations are deleted as well.
     """
-    if not isinstance(origin, MessagesOfUser) and issubclass(getattr(origin, "model", type(origin)), Message):
+    if not isinstance(origin, BatchedMessageDeletion) and issubclass(getattr(origin, "model", type(origin)), Message):
         rows = Message.objects.using(using).filter(pk=instance.pk)
-        Conversation.objects.using(using).hold(rows.values_list("sender_id", "recipient_id"))
+        Conversation.objects.using(using).lock(rows.values_list("sender_id", "recipient_id"))
         instance.__dict__["held"] = rows.first()
 
 
@@ -39,7 +39,7 @@ def forget_message(instance: Message, using: str, **kwargs: Any) -> None:
     held: Message | None = instance.__dict__.pop("held", None)
     if held is not None:
         seen = {(user_id, other_id): [held] for user_id, other_id, deleted in held.sides() if not deleted}
-        Conversation.objects.using(using).forget(seen)
+        Conversation.objects.using(using).decrement_counters(seen)
 
 
 def connect() -> None:

@@ -19,7 +19,7 @@ MAX_ID = 2**63 - 1
 """No database that Django supports has larger integers."""
 
 
-def find_pair(sender_id: str, recipient_id: str) -> tuple[AbstractBaseUser, AbstractBaseUser]:
+def get_sender_and_recipient(sender_id: str, recipient_id: str) -> tuple[AbstractBaseUser, AbstractBaseUser]:
     """Return the active users with the ids in the parameters ``from`` and ``to``, in one query.
 
     Raises ``BlankUser`` if an id is empty or 0, and ``UserNotFound`` if there is no active user with an id.
@@ -32,7 +32,7 @@ def find_pair(sender_id: str, recipient_id: str) -> tuple[AbstractBaseUser, Abst
     return sender, recipient
 
 
-def find_reader(user_id: str, *other_ids: str) -> list[AbstractBaseUser]:
+def get_reader(user_id: str, *other_ids: str) -> list[AbstractBaseUser]:
     """Return the active user who reads messages, and the other users, active or not, in one query.
 
     Raises ``ReaderNotFound`` if one of the users does not exist, or if the reader is not active.
@@ -51,7 +51,7 @@ def check_reader(user: AbstractBaseUser) -> None:
         raise ReaderNotFound
 
 
-def all_are_found() -> bool:
+def default_manager_is_unfiltered() -> bool:
     """Return whether the default manager of the user model finds all users.
 
     If it does, users who were loaded in another way need no second query.
@@ -61,7 +61,9 @@ def all_are_found() -> bool:
 
 def is_active(user: "AbstractBaseUser | AnonymousUser") -> bool:
     """Return whether a user is active and not hidden by the default manager of the user model."""
-    return user.is_active and (all_are_found() or bool(with_ids(get_user_model()._default_manager.all(), user.pk)))
+    return user.is_active and (
+        default_manager_is_unfiltered() or bool(with_ids(get_user_model()._default_manager.all(), user.pk))
+    )
 
 
 def _digits(user_id: str) -> str:
@@ -73,7 +75,7 @@ def _find(*user_ids: str) -> list[AbstractBaseUser]:
 
     Raises ``UserNotFound`` if one of them does not exist.
     """
-    numbers = [number for user_id in user_ids if (number := as_number(user_id))]
+    numbers = [number for user_id in user_ids if (number := parse_id(user_id))]
     if len(numbers) < len(user_ids):
         raise UserNotFound
     found = {user.pk: user for user in with_ids(get_user_model()._default_manager.all(), *numbers)}
@@ -89,7 +91,7 @@ def with_ids(users: "models.QuerySet[AbstractBaseUser]", *ids: int) -> "models.Q
     return users.filter(reduce(or_, (Q(pk=user_id) for user_id in ids)))
 
 
-def as_number(text: str) -> int | None:
+def parse_id(text: str) -> int | None:
     """Return the positive integer in a parameter, or ``None`` if it is not one or is larger than ``MAX_ID``.
 
     Surrounding white space and leading zeros are allowed.

@@ -18,7 +18,7 @@ from django.core.files.storage import FileSystemStorage, Storage, storages
 if TYPE_CHECKING:
     from ossn_messaging.storage.s3 import S3AttachmentStorage
 
-__all__ = ["ALIAS", "FOLDER", "LocalAttachmentStorage", "S3AttachmentStorage", "attachment_storage", "discard"]
+__all__ = ["ALIAS", "FOLDER", "LocalAttachmentStorage", "S3AttachmentStorage", "attachment_storage", "delete_file"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +37,12 @@ def attachment_storage() -> Storage:
     return storages[ALIAS] if ALIAS in settings.STORAGES else LocalAttachmentStorage()
 
 
-def discard(name: str) -> None:
+def delete_file(name: str) -> None:
     """Delete a file from the storage. If that fails, log the error; the file stays without a row."""
     try:
         attachment_storage().delete(name)
     except Exception:
-        logger.exception("The file %s could not be removed from its storage.", name)
+        logger.exception("The file %s could not be deleted from the storage.", name)
 
 
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -132,7 +132,7 @@ class LocalAttachmentStorage(FileSystemStorage):
                 yield Listed(path.relative_to(self.location).as_posix(), status.st_size, modified_at)
 
     def url(self, name: str | None) -> str:
-        raise ValueError("Attachments have no URL of their own; the app's view gives them out.")
+        raise ValueError("Attachments have no public URL. The app's view serves them.")
 
     def _save(self, name: str, content: "File[Any]") -> str:
         path = Path(self.path(name))

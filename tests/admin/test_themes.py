@@ -100,7 +100,7 @@ def test_a_message_is_found_and_moderated_away(site: Site, admin: Page, david: A
     expect(admin.get_by_role("heading", name=re.compile("^(david and ben|ben and david)$"))).to_be_visible()
     wait_for_picture(message.get_by_role("img", name="photo.png"))
     message.locator("time").click()
-    admin.get_by_role("button", name="Delete for both sides").click()
+    admin.get_by_role("button", name="Delete for both users").click()
     expect(admin.get_by_text("an insult")).to_be_visible()
     assert "an insult" in texts(ben.page(david))
     admin.get_by_role("button", name="Yes, delete").click()

@@ -14,7 +14,7 @@ from pytest_django import Settings
 from ossn_messaging.attachments import inspection
 from ossn_messaging.attachments.rules import Reason
 from ossn_messaging.attachments.validation import validate_upload
-from ossn_messaging.exceptions import AttachmentRefused, AttachmentTooLarge, StoreFailed
+from ossn_messaging.exceptions import AttachmentRefused, AttachmentTooLarge, ServiceUnavailable
 from tests.attachments import inspected_by
 from tests.files import SAMPLES
 from tests.servers import wait_until
@@ -80,7 +80,7 @@ def test_a_file_that_takes_too_much_is_refused(
     with pytest.raises(AttachmentRefused) as refused:
         validate("photo.png")
     assert refused.value.reason == Reason.TAKES_TOO_MUCH
-    assert str(refused.value) == "Message send failed: the attachment takes too much to check"
+    assert str(refused.value) == "Message send failed: the attachment takes too much time or memory to check"
     assert limit in caplog.text
     assert not children(server_pid())
 
@@ -100,7 +100,7 @@ def test_what_is_no_fault_of_the_file_is_no_refusal(
 ) -> None:
     monkeypatch.setattr(inspection, "CLOCK_FACTOR", 0.1)
     behave(behaviour)
-    with pytest.raises(StoreFailed) as failed:
+    with pytest.raises(ServiceUnavailable) as failed:
         validate()
     assert failed.value.__cause__ is not None
 
@@ -135,7 +135,7 @@ def test_a_thread_that_is_late_leaves_the_next_server_alone() -> None:
 def test_a_server_that_can_not_start(behave: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     behave("fails")
-    with pytest.raises(StoreFailed):
+    with pytest.raises(ServiceUnavailable):
         validate()
 
 
@@ -145,7 +145,7 @@ def test_a_server_that_does_not_answer(behave: Callable[[str], None], monkeypatc
     monkeypatch.setattr(inspection, "CLOCK_FACTOR", 0)
     monkeypatch.setattr(inspection, "GRACE_SECONDS", 0.1)
     os.kill(pid, signal.SIGSTOP)
-    with pytest.raises(StoreFailed):
+    with pytest.raises(ServiceUnavailable):
         validate()
     wait_until(lambda: not is_running(pid))
 
@@ -188,7 +188,7 @@ def test_nobody_waits_for_ever(
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(validate)
         wait_until(lambda: inspection._pool.server and children(server_pid()))
-        with pytest.raises(StoreFailed):
+        with pytest.raises(ServiceUnavailable):
             validate()
         os.kill(children(server_pid())[0], signal.SIGUSR1)
         assert first.result() == SAMPLES["dummy.pdf"]

@@ -27,7 +27,7 @@ INSERT INTO ossn_messaging_apikey (id, name, digest, scopes, is_restricted, crea
 SELECT n, 'key' || n, n, '[]', false, now() FROM generate_series(1, 3) n;
 
 -- Key 1 sent most, key 2 the fifth that is the oldest, key 3 none. Of what is rare there are two hundred each.
-INSERT INTO ossn_messaging_message (id, sender_id, recipient_id, text, api_key_id, created_at, position,
+INSERT INTO ossn_messaging_message (id, sender_id, recipient_id, text, api_key_id, created_at, sequence,
     deleted_by_sender, deleted_by_recipient, deleted_at)
 SELECT n, CASE WHEN turned THEN other ELSE one END, CASE WHEN turned THEN one ELSE other END,
     CASE WHEN n % {rare} = 1 THEN '' ELSE repeat('words ', 20) END,
@@ -42,9 +42,9 @@ FROM (
     FROM generate_series(1, {messages}) n
 ) numbered;
 
-INSERT INTO ossn_messaging_conversation (user_id, other_id, position, messages, unread, read_up_to, newest, active_at)
-SELECT side, least(sender_id, recipient_id) + greatest(sender_id, recipient_id) - side, max(position), count(*), 0,
-    max(position), max(position), max(created_at)
+INSERT INTO ossn_messaging_conversation (user_id, other_user_id, sequence, message_count, unread_count, last_read_sequence, last_sequence, last_message_at)
+SELECT side, least(sender_id, recipient_id) + greatest(sender_id, recipient_id) - side, max(sequence), count(*), 0,
+    max(sequence), max(sequence), max(created_at)
 FROM ossn_messaging_message, LATERAL (VALUES (sender_id), (recipient_id)) sides (side)
 GROUP BY side, least(sender_id, recipient_id), greatest(sender_id, recipient_id);
 

@@ -36,17 +36,17 @@ def messages(request: HttpRequest) -> JsonResponse:
     page = Message.objects.filter(
         sender=int(request.GET["guid"]), recipient=int(request.GET["to"]), deleted_by_sender=False
     )
-    return JsonResponse({"list": list(page.order_by("-position").values()[:PAGE])})
+    return JsonResponse({"list": list(page.order_by("-sequence").values()[:PAGE])})
 
 
 def recent(request: HttpRequest) -> JsonResponse:
-    page = Conversation.objects.filter(user=int(request.GET["guid"]), active_at__isnull=False)
-    return JsonResponse({"list": list(page.order_by("-active_at", "-other_id").values()[:PAGE])})
+    page = Conversation.objects.filter(user=int(request.GET["guid"]), last_message_at__isnull=False)
+    return JsonResponse({"list": list(page.order_by("-last_message_at", "-other_user_id").values()[:PAGE])})
 
 
 def unread(request: HttpRequest) -> JsonResponse:
-    counted = Conversation.objects.filter(user=int(request.GET["guid"]), unread__gt=0)
-    return JsonResponse(counted.aggregate(messages=Sum("unread"), conversations=Count("pk")))
+    counted = Conversation.objects.filter(user=int(request.GET["guid"]), unread_count__gt=0)
+    return JsonResponse(counted.aggregate(messages=Sum("unread_count"), conversations=Count("pk")))
 
 
 urlpatterns = [path(view.__name__, view) for view in (send, keep, messages, recent, unread)]

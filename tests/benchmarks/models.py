@@ -9,7 +9,7 @@ class BareMessage(models.Model):
     text = models.TextField()
     api_key_id = models.BigIntegerField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
-    position = models.PositiveBigIntegerField(default=1)
+    sequence = models.PositiveBigIntegerField(default=1)
     deleted_by_sender = models.BooleanField(default=False)
     deleted_by_recipient = models.BooleanField(default=False)
     deleted_at = models.DateTimeField(null=True)

@@ -117,7 +117,7 @@ class Attack:
     def deadlock(self, *, app_first: bool) -> None:
         """Lock the two sides of a conversation in the wrong order; who looks for a deadlock first is its victim."""
         low, high = sorted(self.site.users[:2])
-        lock = "SELECT FROM ossn_messaging_conversation WHERE user_id = %s AND other_id = %s FOR UPDATE"
+        lock = "SELECT FROM ossn_messaging_conversation WHERE user_id = %s AND other_user_id = %s FOR UPDATE"
         blocked = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
         with self.cluster.connected() as outside, self.cluster.connected() as watching:
             outside.execute(f"SET deadlock_timeout = '{SECONDS if app_first else 0.01}s'")

@@ -243,8 +243,8 @@ def out_of_order(rows: "list[Message]") -> Iterator[str]:
     for row in rows:
         one, other = sorted([row.sender_id, row.recipient_id])
         before = last.get((one, other))
-        if before and not (before.position < row.position and before.created_at <= row.created_at):
-            yield f"{before} is at {before.position}, {before.created_at}; {row} at {row.position}, {row.created_at}"
+        if before and not (before.sequence < row.sequence and before.created_at <= row.created_at):
+            yield f"{before} is at {before.sequence}, {before.created_at}; {row} at {row.sequence}, {row.created_at}"
         last[one, other] = row
 
 
@@ -257,24 +257,26 @@ def wrong_counts(rows: "list[Message]", *, complete: bool) -> Iterator[str]:
     for row in rows:
         for user, other, deleted in row.sides():
             sides.setdefault((user, other), []).extend([] if deleted else [row])
-            highest[user, other] = max(highest[user, other], row.position)
-    kept = {(side.user_id, side.other_id): side for side in Conversation.objects.all()}
+            highest[user, other] = max(highest[user, other], row.sequence)
+    kept = {(side.user_id, side.other_user_id): side for side in Conversation.objects.all()}
     for pair in sides.keys() - kept.keys():
         yield f"conversation {pair} is not there"
     for pair, side in kept.items():
         seen = sides.get(pair, [])
-        newest = max(seen, key=lambda row: row.position, default=None)
+        newest = max(seen, key=lambda row: row.sequence, default=None)
         counted = {
-            "messages": len(seen),
-            "unread": sum(row.recipient_id == side.user_id and row.position > side.read_up_to for row in seen),
-            "newest": newest and newest.position,
-            "active_at": newest and newest.created_at,
+            "message_count": len(seen),
+            "unread_count": sum(
+                row.recipient_id == side.user_id and row.sequence > side.last_read_sequence for row in seen
+            ),
+            "last_sequence": newest and newest.sequence,
+            "last_message_at": newest and newest.created_at,
         }
         if complete:
-            counted["position"] = highest[pair]
+            counted["sequence"] = highest[pair]
         told = {name: getattr(side, name) for name in counted}
-        if told != counted or side.position < highest[pair] or side.position != kept[pair[::-1]].position:
-            yield f"conversation {pair} at {side.position} says {told} of {counted}"
+        if told != counted or side.sequence < highest[pair] or side.sequence != kept[pair[::-1]].sequence:
+            yield f"conversation {pair} at {side.sequence} says {told} of {counted}"
 
 
 def nobody_writes() -> bool:

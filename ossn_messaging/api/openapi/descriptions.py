@@ -50,7 +50,7 @@ EVERYWHERE: tuple[Made, ...] = (
     errors.UnsupportedContentType,
     lambda: errors.TooManyRequests(30),
     errors.ServerError,
-    errors.StoreFailed,
+    errors.ServiceUnavailable,
 )
 ENDPOINT: tuple[Made, ...] = (
     errors.InvalidKey,
