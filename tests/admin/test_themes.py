@@ -11,6 +11,8 @@ from tests.manual.test_browser import wait_for_picture
 from tests.support.browser import Site, chromium, live_site, log_in, window
 from tests.support.client import App, texts
 
+pytestmark = pytest.mark.system
+
 WIDTHS = (390, 1280, 1920)
 
 
