@@ -24,7 +24,7 @@ def with_key(api: API, key: str) -> API:
 
 def test_a_key_without_the_scope_to_send(api: API) -> None:
     reader = with_key(api, APIKey.objects.create_key("reader", scopes=["read"])[1])
-    assert reader.fails("200") == "Message send failed: the API key has not the scope `send`"
+    assert reader.fails("200") == "Message send failed: the API key does not have the scope `send`"
     assert not Message.objects.exists()
 
 

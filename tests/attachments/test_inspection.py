@@ -80,7 +80,7 @@ def test_a_file_that_takes_too_much_is_refused(
     with pytest.raises(AttachmentRefused) as refused:
         validate("photo.png")
     assert refused.value.reason == Reason.TAKES_TOO_MUCH
-    assert str(refused.value) == "Message send failed: the attachment takes too much to check"
+    assert str(refused.value) == "Message send failed: the attachment takes too much time or memory to check"
     assert limit in caplog.text
     assert not children(server_pid())
 

@@ -394,7 +394,7 @@ PATHS = {
 }
 REFUSALS = {
     "The API key is missing or not valid": "key",
-    "the API key has not the scope": "scope",
+    "the API key does not have the scope": "scope",
     "the API key may not act as this user": "user",
     "this user has no such message": "none",
 }
