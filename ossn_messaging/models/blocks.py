@@ -1,11 +1,13 @@
 """Blocks: two users, one of whom has blocked the other, can't send messages to each other."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Self
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import IntegrityError, connections, models, router
+from django.db import IntegrityError, OperationalError, connections, models, router
 from django.db.models import OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -14,6 +16,10 @@ from ossn_messaging.exceptions import SelfBlock, UserNotFound
 
 MAX_BLOCKED_USERS = 1000
 """The maximum number of users that the API returns in one response."""
+
+MAX_ATTEMPTS = 10
+DEADLOCK = 1213
+"""MariaDB's number of the error."""
 
 
 class BlockQuerySet(models.QuerySet["Block"]):
@@ -27,6 +33,20 @@ class BlockQuerySet(models.QuerySet["Block"]):
         return self.filter(others, user_id=user_id)
 
 
+def run_despite_deadlocks(statement: Callable[[], object], using: str, attempts: int = MAX_ATTEMPTS) -> None:
+    """Run a statement, and run it again if it is the victim of a deadlock.
+
+    MariaDB locks more than the rows of a statement, so statements for one block can deadlock. In a transaction of the
+    caller, which the database has rolled back, the error is raised.
+    """
+    try:
+        statement()
+    except OperationalError as error:
+        if error.args[:1] != (DEADLOCK,) or connections[using].in_atomic_block or attempts == 1:
+            raise
+        run_despite_deadlocks(statement, using, attempts - 1)
+
+
 class BlockManager(models.Manager.from_queryset(BlockQuerySet)):  # type: ignore[misc]
     def block(self, user: AbstractBaseUser, other: AbstractBaseUser) -> None:
         """Let ``user`` block ``other``. If ``user`` has already done so, nothing changes.
@@ -38,22 +58,25 @@ class BlockManager(models.Manager.from_queryset(BlockQuerySet)):  # type: ignore
         """
         if user.pk == other.pk:
             raise SelfBlock
-        queryset = self._current()
-        has_target = connections[queryset.db].features.supports_update_conflicts_with_target
+        blocks = self._current()
+        has_target = connections[blocks.db].features.supports_update_conflicts_with_target
+        # One statement: between two, another request could remove the block that the first has found.
+        upsert = partial(
+            blocks.bulk_create,
+            [self.model(user_id=user.pk, blocked_user_id=other.pk)],
+            update_conflicts=True,
+            update_fields=["user"],
+            unique_fields=["user", "blocked_user"] if has_target else None,
+        )
         try:
-            # One statement: between two, another request could remove the block that the first has found.
-            queryset.bulk_create(
-                [self.model(user_id=user.pk, blocked_user_id=other.pk)],
-                update_conflicts=True,
-                update_fields=["user"],
-                unique_fields=["user", "blocked_user"] if has_target else None,
-            )
+            run_despite_deadlocks(upsert, blocks.db)
         except IntegrityError as error:
             raise UserNotFound from error
 
     def unblock(self, user: AbstractBaseUser, other: AbstractBaseUser) -> None:
         """Remove the block of ``user`` against ``other``, if there is one. A block by ``other`` stays."""
-        self._current().filter(user=user.pk, blocked_user=other.pk).delete()
+        block = self._current().filter(user=user.pk, blocked_user=other.pk)
+        run_despite_deadlocks(block.delete, block.db)
 
     def blocked_by(self, user: AbstractBaseUser) -> "models.QuerySet[AbstractBaseUser]":
         """Return a queryset of the users whom ``user`` has blocked, the last one first."""
