@@ -253,7 +253,7 @@ class TestRequest:
 class TestOrderOfChecks:
     def test_the_first_check_that_fails_answers(self, api: API, settings: Settings) -> None:
         """Each line has all that is wrong in the lines after it as well."""
-        wrong = {
+        wrong: dict[str, Any] = {
             "api_key_token": "wrong",
             "message": " ",
             "from_": " ",
