@@ -87,11 +87,11 @@ class MessageAdmin(MessagingAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
         """Return the messages, without loading the columns that the reader may not see."""
-        side = Conversation.objects.filter(user=OuterRef("recipient"), other_user=OuterRef("sender"))
+        read_by = Conversation.objects.filter(user=OuterRef("recipient"), other_user=OuterRef("sender"))
         queryset: QuerySet[Message] = (
             Message.objects.select_related("sender", "recipient", "attachment")
             .annotate(
-                characters=Length("text"), is_read=Exists(side.filter(last_read_sequence__gte=OuterRef("sequence")))
+                characters=Length("text"), is_read=Exists(read_by.filter(last_read_sequence__gte=OuterRef("sequence")))
             )
             .defer("text")
         )

@@ -55,7 +55,7 @@ def test_the_order_of_checks(api: API, stranger: User) -> None:
     narrow = with_key(api, APIKey.objects.create_key("narrow", scopes=[], users=[stranger])[1])
     narrow.fails("106", message=" ")
     narrow.fails("103", to="999")
-    assert "themselves" in narrow.fails("200", to=api.sender.pk)
+    assert "the same user" in narrow.fails("200", to=api.sender.pk)
     assert "scope" in narrow.fails("200")
 
 

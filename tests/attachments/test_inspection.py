@@ -194,6 +194,12 @@ def test_nobody_waits_for_ever(
         assert first.result() == SAMPLES["dummy.pdf"]
 
 
+def test_a_server_that_ends_within_an_inspection(behave: Callable[[str], None]) -> None:
+    behave("ends_with_its_server")
+    with pytest.raises(ServiceUnavailable):
+        validate()
+
+
 def test_the_children_end_with_their_server(behave: Callable[[str], None]) -> None:
     behave("waits_to_be_continued")
     with ThreadPoolExecutor(1) as pool:

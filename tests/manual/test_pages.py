@@ -54,6 +54,7 @@ SETTINGS = claimed("settings.py")
 SENDING = claimed("python", holding="objects.send(")
 READING = claimed("python", holding="objects.recent(")
 RULES = claimed("rules.py")
+NAMES = claimed("names.py")
 CLIENT = claimed("client.py")
 RECEIVERS = claimed("notifications.py")
 TENANCY = claimed("tenancy.py")
@@ -152,9 +153,19 @@ def tenancy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tenancy", module)
 
 
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module that the manual names in ``USER_DISPLAY``."""
+    (block,) = NAMES
+    module = ModuleType("names")
+    exec(block.text, vars(module))
+    monkeypatch.setitem(sys.modules, "names", module)
+
+
 @pytest.mark.django_db
+@pytest.mark.usefixtures("names", "rules", "tenancy")
 @pytest.mark.parametrize("block", SETTINGS, ids=str)
-def test_settings(block: Block, settings: Settings, rules: None, tenancy: None) -> None:
+def test_settings(block: Block, settings: Settings) -> None:
     names = given(block.in_a_site(), STORAGES=global_settings.STORAGES)
     assert "# ..." not in block.in_a_site()
     for name, value in names.items():
@@ -196,6 +207,13 @@ def test_rules_of_the_sites_own(block: Block, api: API, settings: Settings, rule
     assert [found for found in run_checks() if not found.is_silenced()] == []
     assert "drafts are not sent" in api.fails("200", attachment=upload("A Draft.pdf", PDF))
     api.ok(attachment=upload("dummy.pdf"))
+
+
+@pytest.mark.usefixtures("names")
+def test_names_of_users(api: API, settings: Settings) -> None:
+    settings.OSSN_MESSAGING = {"USER_DISPLAY": "names.public_names"}
+    user = api.ok()["message_from"]
+    assert (user["username"], user["fullname"]) == (f"member{api.sender.pk}", api.sender.first_name)
 
 
 @pytest.mark.parametrize("block", RECEIVERS, ids=str)
