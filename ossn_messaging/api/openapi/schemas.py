@@ -99,8 +99,8 @@ def _message(sender: Schema, recipient: Schema) -> Schema:
     }
 
 
-def _list(item: str, max_items: int) -> Schema:
-    items = {"type": "array", "items": ref(item), "minItems": 1, "maxItems": max_items}
+def _list(item: Schema, max_items: int) -> Schema:
+    items = {"type": "array", "items": item, "minItems": 1, "maxItems": max_items}
     return {"oneOf": [items, ref("False")]}
 
 
@@ -166,14 +166,14 @@ def schemas() -> dict[str, Schema]:
         return an_object(message | DELETIONS | DELETED | file | others, optional)
 
     def listed(user: Schema, item: str) -> Schema:
-        page = _list(item, conf.PAGE_SIZE)
+        page = _list(ref(item), conf.PAGE_SIZE)
         return an_object({"list": page, "withuser": user, "count": number(1), "offset": list_offset})
 
     def new(user: Schema, item: str) -> Schema:
-        return an_object({"list": _list(item, MAX_UNREAD_MESSAGES), "withuser": user})
+        return an_object({"list": _list(ref(item), MAX_UNREAD_MESSAGES), "withuser": user})
 
     def recent(item: str, count: Schema) -> Schema:
-        return an_object({"list": _list(item, conf.PAGE_SIZE), "offset": recent_offset, "count": count})
+        return an_object({"list": _list(ref(item), conf.PAGE_SIZE), "offset": recent_offset, "count": count})
 
     named = {
         "True": one_of("boolean", True),
@@ -205,7 +205,7 @@ def schemas() -> dict[str, Schema]:
         "RecentV1": recent("RecentItemV1", {"oneOf": [number(1), ref("False")]}),
         "Unread": an_object({"count": number(3), "conversations": number(2)}),
         "Success": an_object({"success": ref("True")}),
-        "Blocklist": an_object({"list": _list("User", MAX_BLOCKED_USERS)}),
+        "Blocklist": an_object({"list": _list(recipient, MAX_BLOCKED_USERS)}),
         "Failure": _envelope("False", "FailureCode", BlankMessage.text),
     }
     done = "Request successfully executed"
