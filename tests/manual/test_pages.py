@@ -53,6 +53,7 @@ from tests.support.storage import keep_attachments_in_s3
 SETTINGS = claimed("settings.py")
 SENDING = claimed("python", holding="objects.send(")
 READING = claimed("python", holding="objects.recent(")
+BLOCKING = claimed("python", holding="Block.objects.block(")
 RULES = claimed("rules.py")
 NAMES = claimed("names.py")
 CLIENT = claimed("client.py")
@@ -197,6 +198,13 @@ def test_python_that_reads(sender: User, recipient: User, capsys: pytest.Capture
     (kept,) = Conversation.objects.between(sender, recipient).page()
     assert (kept.text, Conversation.objects.unread(sender).messages) == ("Hello", 0), "the oldest was deleted for one"
     assert Message.objects.count() == 2
+
+
+def test_blocking(sender: User, recipient: User, capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = BLOCKING
+    exec(block.text, {"anna": sender, "ben": recipient})
+    assert capsys.readouterr().out == f"{sender}\n"
+    Message.objects.send(sender=sender, recipient=recipient, text="Test")
 
 
 @pytest.mark.parametrize("block", RULES, ids=str)
