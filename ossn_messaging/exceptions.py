@@ -247,7 +247,7 @@ class MessageNotFound(Failed):
 
     rest_status = 404
 
-    def __init__(self, message_id: str) -> None:
+    def __init__(self, message_id: int) -> None:
         super().__init__(message_id)
         self.detail = format_lazy(_("this user has no message with the `id` `{id}`"), id=message_id)
 

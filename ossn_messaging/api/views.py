@@ -187,7 +187,9 @@ class MessageList(ReadEndpoint):
         conversation = self.find_conversation("to")
         reader, other = conversation.user, conversation.other_user
         users = self.shown(request, reader, other)
-        page = conversation.page(self.page_number, before=self.id_parameter("before"))
+        page = conversation.page(
+            self.page_number, before=self.id_parameter("before") if self.parameter("before").strip() else None
+        )
         payload = {
             "list": [self.listed(request, message, reader.pk, users) for message in reversed(page)] or False,
             "withuser": self.withuser_object(request, other),
@@ -288,13 +290,13 @@ class MessageDelete(Endpoint):
 
     def post(self, request: Request) -> Response:
         (user,) = self.find_users()
-        message_id = self.id_parameter("id") or 0
+        message_id = self.id_parameter("id")
         messages = Message.objects.filter(pk=message_id)
         whose = self.parameter("for").strip() or "all"
         if whose not in ("all", "me"):
             raise InvalidParameter("for", whose, _("`all` or `me`"))
         if not (messages.filter(sender=user.pk).delete_for_both() if whose == "all" else messages.delete_for(user)):
-            raise MessageNotFound(str(message_id or ""))
+            raise MessageNotFound(message_id)
         return success(request, True)
 
     get = post

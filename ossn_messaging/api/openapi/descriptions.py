@@ -73,7 +73,7 @@ ENDPOINT: tuple[ErrorFactory, ...] = (
 READ: tuple[ErrorFactory, ...] = (errors.ReaderNotFound, lambda: errors.ScopeMissing("read"), *ENDPOINT)
 DELETE: tuple[ErrorFactory, ...] = (
     errors.ReaderNotFound,
-    lambda: errors.MessageNotFound("5"),
+    lambda: errors.MessageNotFound(5),
     lambda: errors.InvalidParameter("for", "both", _("`all` or `me`")),
     lambda: errors.ScopeMissing("send"),
     *ENDPOINT,
