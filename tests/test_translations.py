@@ -114,7 +114,7 @@ def test_the_admin_in_german(api: API, german_browser: Client) -> None:
         ),
         f"message/{number}/change/": ("Für beide Benutzer löschen", "Anhang löschen", "Empfänger"),
         thread: ("arsalanshah und testuser", "an testuser", "ungelesen"),
-        "apikey/": ("API-Schlüssel", "Läuft ab am", "jeder", "Ausgewählte API-Schlüssel widerrufen"),
+        "apikey/": ("API-Schlüssel", "Handelt als", "jeder", "Ausgewählte API-Schlüssel widerrufen"),
         "apikey/add/": ("Nachrichten senden und löschen", "darf er für jeden Benutzer handeln."),
         "": ("Nachrichten",),
     }.items():
