@@ -96,7 +96,7 @@ def test_the_others_come_with_their_conversations(
             assert side.other_user != sender
 
 
-@pytest.mark.parametrize(("whose", "cost"), [("me", 11), ("all", 10)])
+@pytest.mark.parametrize(("whose", "cost"), [("me", 13), ("all", 12)])
 def test_deleting_costs_the_same_however_much_there_is(api: API, fill: Fill, whose: str, cost: int) -> None:
     api.ok()
     for times in (4, 8):
