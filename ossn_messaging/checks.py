@@ -52,7 +52,7 @@ def check_databases(databases: Sequence[str] | None = None, **kwargs: Any) -> li
             errors.append(
                 _error(
                     "E008",
-                    f"The database {alias!r} does not know INSERT ... RETURNING.",
+                    f"The database {alias!r} does not support INSERT ... RETURNING.",
                     "Use PostgreSQL, MariaDB 10.5 or later, or SQLite 3.35 or later.",
                 )
             )
@@ -69,8 +69,8 @@ def _check_mariadb(alias: str) -> list[CheckMessage]:
         errors.append(
             _error(
                 "E010",
-                f"The database {alias!r} reads at the isolation level {isolation_level!r}, and counts would drift.",
-                'Leave "isolation_level" out of its OPTIONS: Django\'s default is "read committed".',
+                f"The database {alias!r} uses the isolation level {isolation_level!r}, so counters would become wrong.",
+                'Remove "isolation_level" from its OPTIONS: Django\'s default is "read committed".',
             )
         )
     tables = [model._meta.db_table for model in apps.get_app_config("ossn_messaging").get_models()]
@@ -144,7 +144,7 @@ def _check_inspection() -> list[CheckMessage]:
         return [
             _error(
                 "E011",
-                "This system can't inspect attachments in processes.",
+                "This system cannot inspect attachments in separate processes.",
                 "Set OSSN_MESSAGING['INSPECTION_PROCESSES'] to 0 to inspect them in the web worker.",
             )
         ]
@@ -184,7 +184,7 @@ def _check_storage() -> list[CheckMessage]:
             _error(
                 "E009",
                 "OSSN_MESSAGING['X_ACCEL_REDIRECT'] is set, and attachments are not on the local disk.",
-                "nginx gives out what a LocalAttachmentStorage keeps; without it, leave the setting out.",
+                "nginx can serve only the files of a LocalAttachmentStorage. For other storages, remove the setting.",
             )
         ]
     is_s3 = hasattr(storage, "is_inside")
@@ -204,8 +204,8 @@ def _check_folder(folder: Path | None) -> list[CheckMessage]:
     return [
         _error(
             "E006",
-            f"Attachments are kept in {folder}, which is in {name}: whoever guesses their names can have them.",
-            "Keep them in a folder that no URL leads to.",
+            f"Attachments are stored in {folder}, which is in {name}: anyone who guesses their names can read them.",
+            "Store them in a folder that no URL serves.",
         )
         for name in ("MEDIA_ROOT", "STATIC_ROOT")
         if folder is not None
@@ -247,7 +247,7 @@ def _check_user_model() -> list[CheckMessage]:
     return [
         _error(
             "E007",
-            "The primary key of the user model is not an integer, and the protocol knows users by numbers.",
+            "The primary key of the user model is not an integer, but the protocol identifies users by integers.",
             "Use a user model whose primary key is an AutoField or another integer field.",
         )
     ]
@@ -303,7 +303,7 @@ def _check_urls() -> list[CheckMessage]:
     except NoReverseMatch:
         return [
             CheckWarning(
-                "The URLs of ossn_messaging are in no URLconf.",
+                "The URLs of ossn_messaging are not in the URLconf.",
                 hint='Add path("", include("ossn_messaging.urls")) to the site\'s urlpatterns.',
                 id="ossn_messaging.W001",
             )

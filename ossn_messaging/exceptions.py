@@ -116,7 +116,7 @@ class Failed(MessagingError):
 class SelfMessage(Failed):
     """The sender is the recipient."""
 
-    detail = _("nobody can send a message to themselves")
+    detail = _("the sender and the recipient are the same user")
 
 
 class NotAllowed(Failed):
@@ -133,7 +133,7 @@ class ScopeMissing(Failed):
 
     def __init__(self, scope: str) -> None:
         super().__init__(scope)
-        self.detail = format_lazy(_("the API key has not the scope `{scope}`"), scope=scope)
+        self.detail = format_lazy(_("the API key does not have the scope `{scope}`"), scope=scope)
 
 
 class UserNotPermitted(Failed):
@@ -173,7 +173,7 @@ class TextNotUnicode(Failed):
 
 
 REASON_TEXTS: Mapping[Reason, Any] = {
-    Reason.EXTENSION: _("the attachment's file name has none of the extensions that are allowed"),
+    Reason.EXTENSION: _("the extension of the attachment's file name is not allowed"),
     Reason.NAME_TOO_LONG: _("the attachment's file name is too long"),
     Reason.WRONG_TYPE: _("the attachment is not a {expected}"),
     Reason.DAMAGED: _("the attachment is damaged"),
@@ -182,8 +182,8 @@ REASON_TEXTS: Mapping[Reason, Any] = {
     Reason.MACROS: _("the attachment contains macros"),
     Reason.ACTIVE_CONTENT: _("the attachment contains active content"),
     Reason.TOO_LARGE: _("the attachment is too large"),
-    Reason.TAKES_TOO_MUCH: _("the attachment takes too much to check"),
-    Reason.NOT_ONE_FILE: _("the part `attachment` takes one file, and no other part takes any"),
+    Reason.TAKES_TOO_MUCH: _("the attachment takes too much time or memory to check"),
+    Reason.NOT_ONE_FILE: _("only one file is allowed, in the part `attachment`"),
     Reason.VALIDATOR: "{found}",
 }
 
@@ -220,7 +220,7 @@ class ServiceUnavailable(Failed):
     """
 
     ossn_status = rest_status = 503
-    detail = _("the server can't do it now, try again later")
+    detail = _("the server cannot do this now, try again later")
 
 
 class MessageNotFound(Failed):
@@ -278,7 +278,7 @@ class TooManyRequests(Failed):
     """A limit of ``THROTTLE_RATES`` is reached. ``wait`` is in seconds, or ``None`` if it is not known."""
 
     ossn_status = rest_status = 429
-    detail = _("there were too many requests, try again later")
+    detail = _("too many requests, try again later")
 
     def __init__(self, wait: float | None) -> None:
         super().__init__(wait)
@@ -315,14 +315,14 @@ class PreconditionFailed(MessagingError):
     """The attachment does not match the request's ``If-Match`` or ``If-Unmodified-Since``."""
 
     ossn_status = rest_status = 412
-    text = _("The attachment is not the one that the request names")
+    text = _("The attachment does not match the conditions of the request")
 
 
 class RangeNotSatisfiable(MessagingError):
     """The attachment has none of the requested bytes (RFC 9110, section 15.5.17). ``size`` is its size in bytes."""
 
     ossn_status = rest_status = 416
-    text = _("The attachment has no such bytes")
+    text = _("The attachment does not have the requested range")
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
@@ -333,4 +333,4 @@ class ServerError(Failed):
     """An unexpected exception was raised. Its traceback is in the log."""
 
     ossn_status = rest_status = 500
-    detail = _("the server made an error")
+    detail = _("an internal error occurred")

@@ -38,6 +38,10 @@ class WhoAmI(APIView):
     post = get
 
 
+def public_names(user: Any) -> tuple[str, str]:
+    return f"member-{user.pk}", "A Member"
+
+
 def own_icon(user: Any, size: str, request: Any) -> str | None:
     return f"/icons/{user.pk}-{size}.png" if user.username == "arsalanshah" else None
 
@@ -74,6 +78,26 @@ def reads_post(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[
         return get_response(request)
 
     return middleware
+
+
+class ObservedUser:
+    """A middleware that notes the user of each request before and after the view."""
+
+    seen: list[tuple[Any, Any, Any]] = []
+    request: HttpRequest
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        type(self).request = request
+        before = self.user(request)
+        response = self.get_response(request)
+        self.seen.append((before, self.user(request), getattr(request, "auth", None)))
+        return response
+
+    def user(self, request: HttpRequest) -> Any:
+        return request.user.pk if hasattr(request, "user") else "no user"
 
 
 def broken(*args: Any, **kwargs: Any) -> Any:

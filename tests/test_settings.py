@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.checks import CheckMessage, Tags, run_checks
 from django.core.files.storage import InMemoryStorage
 from django.db import connection, models
@@ -28,6 +29,7 @@ def test_a_site_that_is_set_up_well(settings: Settings) -> None:
     settings.OSSN_MESSAGING = {name: setting.default for name, setting in AppSettings.all().items()}
     assert ids() == []
     settings.OSSN_MESSAGING = {
+        "USER_DISPLAY": "tests.site.public_names",
         "USER_AVATAR": "tests.site.own_icon",
         "CAN_SEND": "tests.site.only_to_recipients_named_s",
         "SITE_URL": "https://example.com",
@@ -77,6 +79,7 @@ WRONG: dict[str, list[Any]] = {
     "ATTACHMENT_URL_MAX_AGE": [0, -1, "1d", True],
     "ATTACHMENT_PREFIX": [1, "", len],
     "X_ACCEL_REDIRECT": ["", "protected", "/protected", "protected/", 1],
+    "USER_DISPLAY": [1, "", len],
     "USER_AVATAR": [1, "", len],
     "CAN_SEND": [1, "", len],
     "IS_ONLINE": [1, "", len],
@@ -100,6 +103,7 @@ def test_every_setting_has_wrong_values() -> None:
 @pytest.mark.parametrize("path", ["nothing", "tests.nothing.here", "tests.site.nothing", "tests.site.NOT_CALLABLE"])
 def test_a_path_that_leads_nowhere(settings: Settings, path: str) -> None:
     for name, value in {
+        "USER_DISPLAY": path,
         "USER_AVATAR": path,
         "CAN_SEND": path,
         "IS_ONLINE": path,
@@ -211,6 +215,8 @@ def test_attachments_where_anyone_could_have_them(settings: Settings, tmp_path: 
 
 def test_a_user_model_without_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     class User:
+        username = "a field"
+
         class _meta:  # noqa: N801
             pk: Any = models.UUIDField()
 
@@ -220,6 +226,19 @@ def test_a_user_model_without_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     User._meta.pk.remote_field.model = type("Model", (), {})
     monkeypatch.setattr(models.ForeignKey, "target_field", models.BigAutoField())
     assert ids() == []
+
+
+@pytest.mark.parametrize("attributes", [{}, {"username": None}])
+def test_a_user_model_without_usernames(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, attributes: dict[str, None]
+) -> None:
+    model = type("Member", (), {**attributes, "_meta": User._meta})
+    monkeypatch.setattr("ossn_messaging.checks.get_user_model", lambda: model)
+    assert ids() == ["ossn_messaging.W004"]
+    settings.OSSN_MESSAGING = {"USER_DISPLAY": "tests.site.public_names"}
+    assert ids() == []
+    settings.OSSN_MESSAGING = ["USER_DISPLAY"]
+    assert ids() == ["ossn_messaging.E001", "ossn_messaging.W004"]
 
 
 def test_files_are_inspected_in_the_worker(settings: Settings) -> None:

@@ -125,7 +125,7 @@ def test_the_history_is_in_the_language_of_who_reads_it(api: API, german_browser
     german_browser.post("/admin/ossn_messaging/apikey/", {"action": "revoke", "_selected_action": [key]})
     for path, german, english in (
         (f"message/{number}/history/", "Anhang gelöscht.", "Attachment deleted."),
-        (f"message/{number}/history/", "Für beide Seiten gelöscht.", "Deleted for both sides."),
+        (f"message/{number}/history/", "Für beide Seiten gelöscht.", "Deleted for both users."),
         (f"apikey/{key}/history/", "Widerrufen.", "Revoked."),
     ):
         assert german in page(german_browser, path)
@@ -151,7 +151,7 @@ def test_a_log_is_in_one_language(
     api.client.defaults["HTTP_ACCEPT_LANGUAGE"] = "de"
     answer = api.send(status=500)
     assert answer["message"] == "Message send failed: im Server ist ein Fehler aufgetreten"
-    assert "Message send failed: the server made an error" in caplog.text
+    assert "Message send failed: an internal error occurred" in caplog.text
 
 
 class Shown(HTMLParser):

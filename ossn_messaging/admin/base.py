@@ -1,6 +1,7 @@
 """The common base of the app's admin pages."""
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from typing import Any
 
@@ -11,7 +12,10 @@ from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
 from ossn_messaging.models.users import parse_id
@@ -26,12 +30,29 @@ def may_view(request: HttpRequest, model: type[Model]) -> bool:
     return any(request.user.has_perm(f"{opts.app_label}.{codename}") for codename in codenames)
 
 
+def lines(*texts: str) -> SafeString:
+    """Return HTML with each text that is not empty on a line of its own."""
+    return format_html_join("", "<div>{}</div>", ((text,) for text in texts if text))
+
+
+def local(moment: datetime) -> datetime:
+    """Return a time in the current time zone, or unchanged if the site uses no time zones."""
+    return timezone.localtime(moment) if timezone.is_aware(moment) else moment
+
+
 def is_storable(text: str) -> bool:
     """Return whether every database can store ``text``: it has no NUL and no lone surrogate."""
     try:
         return b"\0" not in text.encode()
     except UnicodeEncodeError:
         return False
+
+
+def page_limits(request: HttpRequest) -> tuple[int | None, int | None]:
+    """Return the numbers in ``?before=`` and ``?after=``, one of which is ``None``; ``after`` has precedence."""
+    before, text = parse_id(request.GET.get("before", "")), request.GET.get("after", "")
+    after = 0 if text == "0" else parse_id(text)
+    return (before, None) if after is None else (None, after)
 
 
 def reject_malformed_parameters(view: View) -> View:
@@ -58,6 +79,14 @@ def reject_malformed_parameters(view: View) -> View:
 @method_decorator(reject_malformed_parameters, name="history_view")
 class MessagingAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Base of the app's admins: allows only the filters of its list, and rejects malformed parameters."""
+
+    class Media:
+        css = {"all": ["ossn_messaging/admin.css"]}
+
+    def page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
+        """Return a page that is neither a list nor a form of Django's. It needs only the base of an admin theme."""
+        context |= {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
+        return TemplateResponse(request, f"admin/{self.opts.app_label}/{self.opts.model_name}/{template}.html", context)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Return whether a filter of the list uses the lookup. Django allows lookups on fields that are not shown."""

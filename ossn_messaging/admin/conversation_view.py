@@ -9,9 +9,8 @@ from django.http import Http404, HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from ossn_messaging.admin.base import may_view
+from ossn_messaging.admin.base import may_view, page_limits
 from ossn_messaging.models import Conversation, Message
-from ossn_messaging.models.users import parse_id
 
 SIZE = 50
 """The number of messages on a page."""
@@ -35,22 +34,23 @@ def conversation_context(request: HttpRequest, rows: QuerySet[Message], user_id:
     users = {user.pk: user for user in found}
     if len(users) != 2:
         raise Http404
-    sides = Conversation.objects.filter(user__in=users, other_user__in=users)
-    last = sides.aggregate(newest=Max("last_sequence"), ever=Max("sequence"))
+    conversations = Conversation.objects.filter(user__in=users, other_user__in=users)
+    last = conversations.aggregate(visible=Max("last_sequence"), ever=Max("sequence"))
     if not (last["ever"] or may_view(request, get_user_model())):
         raise Http404
-    newest = last["last_sequence"] or 0
-    before, after = (parse_id(request.GET.get(name, "")) for name in ("before", "after"))
+    newest = last["visible"] or 0
+    before, after = page_limits(request)
     ids = _ids(user_id, other_id, before, after)
     messages = sorted(rows.filter(pk__in=ids[:SIZE]), key=lambda message: message.sequence)
-    is_full, is_forward = len(ids) > SIZE, after is not None
+    positions = [message.sequence for message in messages]
+    if not positions:  # the page is beyond the oldest or the newest message
+        positions = [newest + 1, newest if before is None else before - 1]
     return {
         "title": _("%(user)s and %(other)s") % {"user": users[user_id], "other": users[other_id]},
-        "original": _("Conversation"),
         "user_id": user_id,
         "conversation": messages,
-        "older": messages[0].sequence if messages and (is_full or is_forward) else None,
-        "newer": messages[-1].sequence if messages and messages[-1].sequence < newest else None,
+        "older": positions[0] if positions[0] > 1 and (len(ids) > SIZE or after is not None) else None,
+        "newer": positions[-1] if positions[-1] < newest else None,
     }
 
 

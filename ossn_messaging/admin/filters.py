@@ -14,6 +14,7 @@ from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
+from ossn_messaging.admin.base import local
 from ossn_messaging.models import APIKey, Attachment, Message
 
 KEYS = 100
@@ -78,9 +79,9 @@ class StateFilter(MessageFilter):
     title = _("state")
     parameter_name = "state"
     offers = {
-        "viewed": Choice(_("Viewed"), Q(is_read=True)),
-        "unviewed": Choice(_("Not viewed"), Q(is_read=False)),
-        "one": Choice(_("Deleted by one side"), DELETED_BY_ONE, Ids(Message.objects.filter(DELETED_BY_ONE))),
+        "viewed": Choice(_("Read"), Q(is_read=True)),
+        "unviewed": Choice(_("Not read"), Q(is_read=False)),
+        "one": Choice(_("Deleted by one user"), DELETED_BY_ONE, Ids(Message.objects.filter(DELETED_BY_ONE))),
         "both": Choice(_("Deleted for both"), DELETED_FOR_BOTH, Ids(Message.objects.filter(DELETED_FOR_BOTH))),
     }
 
@@ -184,5 +185,4 @@ class KeyUseFilter(ChoiceFilter):
 
 
 def _today() -> date:
-    now = timezone.now()
-    return (timezone.localtime(now) if timezone.is_aware(now) else now).date()
+    return local(timezone.now()).date()

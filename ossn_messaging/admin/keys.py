@@ -3,16 +3,19 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
+from django.db import router, transaction
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
+from django.utils.formats import date_format
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop, ngettext
 from django.views.decorators.debug import sensitive_variables
 
-from ossn_messaging.admin.base import MessagingAdmin, may_view
+from ossn_messaging.admin.base import MessagingAdmin, lines, local, may_view
 from ossn_messaging.admin.filters import KeyStateFilter, KeyUseFilter
 from ossn_messaging.models import APIKey
 from ossn_messaging.models.api_keys import SCOPES, APIKeyQuerySet, all_scopes
@@ -24,14 +27,21 @@ EXPIRY_YEARS = range(1970, 9000)
 
 
 class UsersField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
+    def prepare_value(self, value: Any) -> Any:
+        """Leave out invalid IDs, because the autocomplete widget looks up the users of an invalid form, too."""
+        if isinstance(value, list):
+            value = [user for user in value if not isinstance(user, str) or parse_id(user) is not None]
+        return super().prepare_value(value)
+
     def clean(self, value: Any) -> Any:
         """Raise ``ValidationError`` for an invalid ID before the query: SQLite fails on numbers above 64 bits."""
-        for user_id in value or ():
-            if parse_id(user_id) is None:
+        numbers = {user_id: parse_id(user_id) for user_id in value or ()}
+        for user_id, number in numbers.items():
+            if number is None:
                 raise ValidationError(
                     self.error_messages["invalid_pk_value"], code="invalid_pk_value", params={"pk": user_id}
                 )
-        return super().clean(value)
+        return super().clean(list(numbers.values()))
 
 
 class APIKeyForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -64,28 +74,41 @@ class RotationForm(forms.Form):
         initial=7,
         min_value=0,
         max_value=365,
-        help_text=_("With 0 the first key expires now."),
+        help_text=_("With 0, the old key expires now."),
     )
 
 
 @admin.register(APIKey)
 class APIKeyAdmin(MessagingAdmin):
     form = APIKeyForm
-    list_display = ("name", "scope_list", "acts_as", "created_at", "expires_at", "revoked_at", "last_used_at")
+    list_display = ("name", "scope_list", "acts_as", "created_at", "state", "last_used_at")
     list_filter = (KeyStateFilter, KeyUseFilter)
     search_fields = ("name",)
-    fields = ("name", "scopes", "users", "acts_as", "expires_at", "created_at", "revoked_at", "last_used_at")
+    fields = ("name", "scopes", "users", "expires_at")
     raw_id_fields = ("users",)
     readonly_fields = ("acts_as", "created_at", "revoked_at", "last_used_at")
     ordering = ("name", "-created_at")
     actions = ("revoke", "rotate")
 
     def get_fields(self, request: HttpRequest, obj: APIKey | None = None) -> Any:
-        """Return the fields of the form, without the users if the reader may not see their names."""
-        # An editable form shows only the IDs of the users.
-        if self.has_change_permission(request, obj) or may_view(request, get_user_model()):
-            return self.fields
-        return [name for name in self.fields if name != "users"]
+        """Return the fields that can be set, and those that describe the key once it exists.
+
+        If the reader may see neither a form nor the names of users, the users are left out.
+        """
+        # An editable form without autocomplete shows only the IDs of the users.
+        sees_users = self.has_change_permission(request, obj) or may_view(request, get_user_model())
+        return [
+            *(name for name in self.fields if name != "users" or obj is None or sees_users),
+            *(self.readonly_fields if obj else ()),
+        ]
+
+    def get_autocomplete_fields(self, request: HttpRequest) -> Any:
+        """Return the users, if their admin on this site has a search that the reader may use."""
+        users = get_user_model()
+        if not self.admin_site.is_registered(users):
+            return ()
+        user_admin = self.admin_site.get_model_admin(users)
+        return ("users",) if user_admin.has_view_permission(request) and user_admin.get_search_fields(request) else ()
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Return no initial values from the URL. Django does not validate them, and fails on an invalid time."""
@@ -108,6 +131,13 @@ class APIKeyAdmin(MessagingAdmin):
             return str(_("anyone"))
         count: int = api_key.user_count  # type: ignore[attr-defined]
         return ngettext("%(count)d user", "%(count)d users", count) % {"count": count}
+
+    @admin.display(description=_("state"))
+    def state(self, api_key: APIKey) -> SafeString:
+        """Return whether the key is active, and the day on which it was revoked or expires."""
+        label = _("Active") if api_key.is_active else _("Revoked") if api_key.revoked_at else _("Expired")
+        moment = api_key.revoked_at or api_key.expires_at
+        return lines(str(label), date_format(local(moment), "SHORT_DATE_FORMAT") if moment else "")
 
     def save_model(self, request: HttpRequest, obj: APIKey, form: Any, change: bool) -> None:
         """Save only the changed fields, because the key may have been revoked since the form was shown."""
@@ -133,30 +163,49 @@ class APIKeyAdmin(MessagingAdmin):
     def _show_key(self, request: HttpRequest, api_key: APIKey, key: str, rotated: APIKey | None = None) -> HttpResponse:
         """Show a key. No other page shows it."""
         context = {"title": _("API key created"), "api_key": api_key, "key": key, "rotated": rotated}
-        response = self._page(request, "created", context)
+        response = self.page(request, "created", context)
         response["Cache-Control"] = "no-store"
-        return response
+        # The caller's transaction rolls the key back if this fails: nobody would know the key that was stored.
+        return response.render()
 
-    def _page(self, request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
-        context |= {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "media": self.media,
-            "original": context["title"],
-            "has_view_permission": True,
-        }
-        return TemplateResponse(request, f"admin/ossn_messaging/apikey/{name}.html", context)
+    def render_change_form(  # noqa: PLR0913, PLR0917, the signature is Django's
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: APIKey | None = None,
+    ) -> HttpResponse:
+        if obj is None:  # the page after this one shows the key
+            context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
+        else:
+            context |= {
+                "may_revoke": obj.revoked_at is None and self.has_change_permission(request),
+                "may_rotate": obj.is_active and self.has_rotate_permission(request),
+            }
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
     @admin.action(description=_("Revoke the selected API keys"), permissions=["change"])
-    def revoke(self, request: HttpRequest, queryset: APIKeyQuerySet) -> None:
-        api_keys = list(queryset.filter(revoked_at=None))
+    def revoke(self, request: HttpRequest, queryset: APIKeyQuerySet) -> HttpResponse | None:
+        """Ask for a confirmation, then revoke the keys."""
+        chosen = list(queryset.filter(revoked_at=None))
+        if chosen and "confirmed" not in request.POST:
+            context = {
+                "title": _("Revoke API keys"),
+                "chosen": chosen,
+                "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
+                "select_across": request.POST.get("select_across"),
+            }
+            return self.page(request, "revoke", context)
         revoked = queryset.revoke()
-        for api_key in api_keys:
+        for api_key in chosen:
             self.log_change(request, api_key, gettext_noop("Revoked."))
         self.message_user(
             request,
             ngettext("%(count)d key was revoked.", "%(count)d keys were revoked.", revoked) % {"count": revoked},
         )
+        return None
 
     def has_rotate_permission(self, request: HttpRequest) -> bool:
         return self.has_add_permission(request) and self.has_change_permission(request)
@@ -166,6 +215,7 @@ class APIKeyAdmin(MessagingAdmin):
         return False
 
     @admin.action(description=_("Rotate the selected API key"), permissions=["rotate"])
+    @sensitive_variables("made", "key")
     def rotate(self, request: HttpRequest, queryset: APIKeyQuerySet) -> HttpResponse | None:
         """Ask for the overlap, then rotate the key and show the new one."""
         api_keys = list(queryset.active()[:2])
@@ -175,9 +225,10 @@ class APIKeyAdmin(MessagingAdmin):
         (api_key,) = api_keys
         form = RotationForm(request.POST if "rotate" in request.POST else None)
         if not form.is_valid():
-            return self._page(request, "rotate", {"title": _("Rotate an API key"), "api_key": api_key, "form": form})
+            return self.page(request, "rotate", {"title": _("Rotate an API key"), "api_key": api_key, "form": form})
         use_redacting_reporter(request)
-        made, key = api_key.rotate(timedelta(days=form.cleaned_data["days"]))
-        self.log_change(request, api_key, gettext_noop("Rotated."))
-        self.log_addition(request, made, gettext_noop("Made by rotation."))
-        return self._show_key(request, made, key, rotated=api_key)
+        with transaction.atomic(using=router.db_for_write(APIKey)):
+            made, key = api_key.rotate(timedelta(days=form.cleaned_data["days"]))
+            self.log_change(request, api_key, gettext_noop("Rotated."))
+            self.log_addition(request, made, gettext_noop("Created by rotation."))
+            return self._show_key(request, made, key, rotated=api_key)

@@ -1,32 +1,33 @@
 """The list of messages in the admin. It uses indexes and pages by id, so it is equally fast for any number of them."""
 
 from collections.abc import Iterable
+from itertools import product
 from typing import Any, cast
 
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
-from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from ossn_messaging.admin.base import may_view
+from ossn_messaging.admin.base import may_view, page_limits
 from ossn_messaging.admin.filters import Ids, MessageFilter, TimeFilter
-from ossn_messaging.models import Message
+from ossn_messaging.models import Conversation, Message
 from ossn_messaging.models.users import parse_id
 
 SCAN_LIMIT = 1000
 """The maximum number of messages that are read for one page if a filter has no index."""
 USERS = 20
-"""The maximum number of users that are listed if several usernames begin with the search text."""
+"""The maximum number of users, or of pairs of users, that are listed if several match the search text."""
 
 
 class MessageList(ChangeList):
     """The list of messages, newest first. ``?before=ID`` and ``?after=ID`` select a page; no query counts messages."""
 
-    users: list[AbstractBaseUser]
-    """The users that the search found."""
+    people: list[tuple[AbstractBaseUser, ...]] = []
+    """The users, or the pairs of users, that match the search text."""
     may_view_users: bool
-    """Whether the reader may search for users by the beginning of their names."""
+    """Whether the reader may search for users by their e-mail addresses and by the beginning of their names."""
     older: str | None
     newer: str | None
     """``older`` and ``newer`` are the query strings of the adjacent pages, ``None`` if there is no such page."""
@@ -47,7 +48,7 @@ class MessageList(ChangeList):
         return queryset
 
     def get_results(self, request: HttpRequest) -> None:
-        before, after = (parse_id(request.GET.get(name, "")) for name in ("before", "after"))
+        before, after = page_limits(request)
         size, (sources, is_exact) = self.list_per_page, self._sources()
         limit = size if is_exact else SCAN_LIMIT
         ids = nearest(sources, limit + 1, before, after)
@@ -83,26 +84,50 @@ class MessageList(ChangeList):
         return sources, not asked
 
     def _search(self) -> list[Ids]:
-        """Return the sources of ids for a search: the message with this id, and messages of the user with this name."""
+        """Return the sources of ids for a search: the message with this id, and the messages of the user found."""
         number = parse_id(self.query)
         sources = [] if number is None else [Ids(Message.objects.filter(pk=number))]
-        self.users = find_users(self.query, by_prefix=self.may_view_users)
-        if len(self.users) == 1:
-            sources += [Ids(Message.objects.filter(**{side: self.users[0]})) for side in ("sender", "recipient")]
+        self.people = find_people(self.query, may_view_users=self.may_view_users)
+        if len(self.people) == 1 and len(self.people[0]) == 1:
+            sources += [Ids(Message.objects.filter(**{side: self.people[0][0]})) for side in ("sender", "recipient")]
         return sources
 
 
-def find_users(name: str, *, by_prefix: bool) -> list[AbstractBaseUser]:
+def find_people(query: str, *, may_view_users: bool) -> list[tuple[AbstractBaseUser, ...]]:
+    """Return the users that match a search text or, if there are none, the pairs that match its two words.
+
+    If the reader may not view users, the pair must have written to each other.
+    """
+    if users := find_users(query, may_view_users=may_view_users):
+        return [(user,) for user in users]
+    words = query.split()
+    if len(words) != 2:
+        return []
+    pairs = product(*(find_users(word, may_view_users=may_view_users) for word in words))
+    return [
+        pair
+        for pair in pairs
+        if pair[0] != pair[1] and (may_view_users or Conversation.objects.between_ids(pair[0].pk, pair[1].pk))
+    ][:USERS]
+
+
+def find_users(text: str, *, may_view_users: bool) -> list[AbstractBaseUser]:
     """Return the user with this name, in a list.
 
-    If there is none and ``by_prefix`` is true, return at most ``USERS`` users whose names begin with ``name``.
+    If there is none and the reader may view users, return at most ``USERS`` users with this e-mail address or, if there
+    are none, whose names begin with ``text``.
     """
-    users = get_user_model()._default_manager
-    field = get_user_model().USERNAME_FIELD
-    found = list(users.filter(**{field: name})[:USERS])
-    if by_prefix and not found:
-        found = list(users.filter(**{f"{field}__startswith": name})[:USERS])
-    return sorted(found, key=lambda user: user.get_username())
+    model = get_user_model()
+    lookups: dict[str, Any] = {model.USERNAME_FIELD: text}
+    if may_view_users:
+        email = model.get_email_field_name()
+        if "@" in text and any(field.name == email for field in model._meta.get_fields()):
+            lookups[f"{email}__in"] = {text, text.lower(), BaseUserManager.normalize_email(text)}
+        lookups[f"{model.USERNAME_FIELD}__startswith"] = text
+    for lookup, value in lookups.items():
+        if found := list(model._default_manager.filter(**{lookup: value})[:USERS]):
+            return sorted(found, key=lambda user: user.get_username())
+    return []
 
 
 def nearest(sources: Iterable[Ids], size: int, before: int | None, after: int | None) -> list[int]:

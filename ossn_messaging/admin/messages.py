@@ -11,9 +11,9 @@ from django.db import router, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Left, Length
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.defaultfilters import linebreaksbr
 from django.template.loader import render_to_string
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
@@ -22,7 +22,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop, ngettext
 
-from ossn_messaging.admin.base import MessagingAdmin, may_view, reject_malformed_parameters
+from ossn_messaging.admin.base import MessagingAdmin, lines, may_view, reject_malformed_parameters
 from ossn_messaging.admin.conversation_view import conversation_context, conversation_url
 from ossn_messaging.admin.filters import AttachmentFilter, KeyFilter, StateFilter, TimeFilter
 from ossn_messaging.admin.lists import MessageList
@@ -34,10 +34,13 @@ PREVIEW_LENGTH = 80
 SMALL = 1024 * 1024
 """In bytes, the largest image that the list shows."""
 MODERATION = {
-    "delete_for_both": (_("Delete messages for both sides"), gettext_noop("Deleted for both sides.")),
+    "delete_for_both": (_("Delete messages for both users"), gettext_noop("Deleted for both users.")),
     "delete_attachments": (_("Delete attachments"), gettext_noop("Attachment deleted.")),
 }
 """The actions of moderators: method of the queryset, title, and the text for the history."""
+
+
+PEOPLE = _("{sender} to {recipient}")
 
 
 def isolated(text: str) -> SafeString:
@@ -60,9 +63,6 @@ class MessageAdmin(MessagingAdmin):
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
     actions = ("delete_for_both", "delete_attachments")
-
-    class Media:
-        css = {"all": ["ossn_messaging/admin.css"]}
 
     def has_read_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("ossn_messaging.read_message")
@@ -104,17 +104,24 @@ class MessageAdmin(MessagingAdmin):
             queryset = queryset.annotate(text_start=Left("text", PREVIEW_LENGTH + 1))
         return queryset
 
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Show the list or, if the search text names two users, redirect to their conversation."""
+        response = super().changelist_view(request, extra_context)
+        cl = getattr(response, "context_data", {}).get("cl")
+        if cl and len(cl.people) == 1 and len(cl.people[0]) == 2:
+            return redirect("admin:ossn_messaging_message_conversation", *(user.pk for user in cl.people[0]))
+        return response
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[MessageList]:
         return MessageList
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        content = ["preview", "file"] if self.has_read_permission(request) else ["length", "size"]
-        key = self._key_field(request)
-        return ["id", "sender", "recipient", *content, "created_at", "viewed", "deleted", key, "conversation"]
+        content = "content" if self.has_read_permission(request) else "withheld_content"
+        return ["id", "conversation", content, "created_at", "state"]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         content = ["whole_text", "whole_file"] if self.has_read_permission(request) else ["length", "size"]
-        return ["sender", "recipient", *content, "created_at", "viewed", "deleted", self._key_field(request)]
+        return ["sender", "recipient", *content, "created_at", "read", "deleted", self._key_field(request)]
 
     def get_list_filter(self, request: HttpRequest) -> Any:
         """Return the filters, without the filter by API key if the reader may not see the names of keys."""
@@ -158,27 +165,35 @@ class MessageAdmin(MessagingAdmin):
         """Show the messages between two users, the newest last. ``?before=`` and ``?after=`` are positions."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return self._page(
-            request, "conversation", conversation_context(request, self._read_in_full(request), user_id, other_id)
-        )
+        context = conversation_context(request, self._read_in_full(request), user_id, other_id)
+        return self._page(request, "conversation", context)
 
     def _read_in_full(self, request: HttpRequest) -> QuerySet[Message]:
         rows = self.get_queryset(request)
         return rows.defer(None) if self.has_read_permission(request) else rows
 
-    def _page(self, request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
-        context |= {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "media": self.media,
-            "has_view_permission": True,
-            "may_read": self.has_read_permission(request),
-        }
-        return TemplateResponse(request, f"admin/ossn_messaging/message/{name}.html", context)
+    def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
+        return self.page(request, template, context | {"may_read": self.has_read_permission(request)})
 
-    @admin.display(description=_("text"))
-    def preview(self, message: Message) -> SafeString:
-        return isolated(Truncator(message.text_start).chars(PREVIEW_LENGTH))  # type: ignore[attr-defined]
+    @admin.display(description=_("conversation"))
+    def conversation(self, message: Message) -> SafeString:
+        people = {"sender": isolated(str(message.sender)), "recipient": isolated(str(message.recipient))}
+        return format_html('<a href="{}">{}</a>', conversation_url(message), format_html(str(PEOPLE), **people))
+
+    @admin.display(description=_("message"))
+    def content(self, message: Message) -> SafeString:
+        """Return the start of the text and the attachment."""
+        start = Truncator(message.text_start).chars(PREVIEW_LENGTH)  # type: ignore[attr-defined]
+        return lines(start and isolated(start), self._file(message, SMALL))
+
+    @admin.display(description=_("message"))
+    def withheld_content(self, message: Message) -> SafeString:
+        return lines(self.length(message), self._size(message))
+
+    @admin.display(description=_("state"))
+    def state(self, message: Message) -> SafeString:
+        deletion = message.deletion and _("deleted %(how)s") % {"how": message.deletion}
+        return lines(str(_("read") if message.is_read else _("not read")), deletion)
 
     @admin.display(description=_("text"))
     def whole_text(self, message: Message) -> SafeString:
@@ -190,46 +205,41 @@ class MessageAdmin(MessagingAdmin):
         return ngettext("%(count)d character", "%(count)d characters", count) % {"count": count}
 
     @admin.display(description=_("attachment"))
-    def file(self, message: Message) -> str:
-        return self._file(message, SMALL)
-
-    @admin.display(description=_("attachment"))
     def whole_file(self, message: Message) -> str:
-        return self._file(message)
+        return self._file(message) or self.get_empty_value_display()
 
     def _file(self, message: Message, picture_size: float = inf) -> str:
         """Return HTML that shows an image of at most ``picture_size`` bytes, or links to any other file."""
         attachment: Attachment | None = getattr(message, "attachment", None)
         if attachment is None:
-            return self.get_empty_value_display()
+            return ""
         is_picture = attachment.file_type.is_image and attachment.size <= picture_size
         context = {"attachment": attachment, "is_picture": is_picture}
         return render_to_string("admin/ossn_messaging/message/file.html", context)
 
     @admin.display(description=_("attachment"))
     def size(self, message: Message) -> str:
+        return self._size(message) or self.get_empty_value_display()
+
+    def _size(self, message: Message) -> str:
         attachment: Attachment | None = getattr(message, "attachment", None)
         if attachment is None:
-            return self.get_empty_value_display()
+            return ""
         return ngettext("%(count)d byte", "%(count)d bytes", attachment.size) % {"count": attachment.size}
 
     @admin.display(description=_("API key"))
     def key_id(self, message: Message) -> int | None:
         return message.api_key_id
 
-    @admin.display(description=_("viewed"), boolean=True)
-    def viewed(self, message: Message) -> bool:
+    @admin.display(description=_("read"), boolean=True)
+    def read(self, message: Message) -> bool:
         return message.is_read
 
     @admin.display(description=_("deleted"))
     def deleted(self, message: Message) -> str:
         return message.deletion or self.get_empty_value_display()
 
-    @admin.display(description=_("conversation"))
-    def conversation(self, message: Message) -> SafeString:
-        return format_html('<a href="{}">{}</a>', conversation_url(message), _("Conversation"))
-
-    @admin.action(description=_("Delete the selected messages for both sides"), permissions=["moderate"])
+    @admin.action(description=_("Delete the selected messages for both users"), permissions=["moderate"])
     def delete_for_both(self, request: HttpRequest, queryset: QuerySet[Message]) -> HttpResponse | None:
         return self._moderate(request, "delete_for_both", self._selected(request).filter(deleted_at=None))
 
@@ -249,7 +259,7 @@ class MessageAdmin(MessagingAdmin):
             self.message_user(request, _("There is nothing left to delete."), messages.WARNING)
             return None
         if "confirmed" not in request.POST:
-            context = {"title": title, "original": _("Delete"), "chosen": chosen, "action": verb}
+            context = {"title": title, "chosen": chosen, "action": verb}
             return self._page(request, "moderation", context)
         with transaction.atomic(using=router.db_for_write(Message)):
             getattr(Message.objects.filter(pk__in=[message.pk for message in chosen]), verb)()

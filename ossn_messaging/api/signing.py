@@ -53,12 +53,12 @@ def attachment_url(request: HttpRequest, attachment: Attachment, user_id: int) -
     return url if conf.ATTACHMENT_URL_MAX_AGE is None else f"{url}?{SIGNATURE}={sign(attachment, user_id)}"
 
 
-def _signed_value(attachment: Attachment, side: str) -> str:
-    """Return the signed text: the attachment's id, the name of its stored file, and the side of the message.
+def _signed_value(attachment: Attachment, role: str) -> str:
+    """Return the signed text: the attachment's id, the name of its stored file, and the user that it is for.
 
     Because the name is signed, the signature is not valid for a later attachment with the same id.
     """
-    return f"{attachment.pk}/{attachment.file.name}/{side}"
+    return f"{attachment.pk}/{attachment.file.name}/{role}"
 
 
 def _signer() -> TimestampSigner:
@@ -67,9 +67,9 @@ def _signer() -> TimestampSigner:
 
 def sign(attachment: Attachment, user_id: int) -> str:
     """Return a signature for a query string: ``from`` or ``to``, the time, and the digest."""
-    side = FROM if user_id == attachment.message.sender_id else TO
-    value = _signed_value(attachment, side)
-    return side + _signer().sign(value).removeprefix(value)
+    role = FROM if user_id == attachment.message.sender_id else TO
+    value = _signed_value(attachment, role)
+    return role + _signer().sign(value).removeprefix(value)
 
 
 def verify_signature(signature: str, attachment: Attachment) -> bool:
@@ -77,12 +77,12 @@ def verify_signature(signature: str, attachment: Attachment) -> bool:
 
     A signature is not valid if it is older than ``ATTACHMENT_URL_MAX_AGE`` seconds, or if that setting is ``None``.
     """
-    message, side = attachment.message, signature.partition(":")[0]
-    user = {FROM: message.sender, TO: message.recipient}.get(side)
+    message, role = attachment.message, signature.partition(":")[0]
+    user = {FROM: message.sender, TO: message.recipient}.get(role)
     if conf.ATTACHMENT_URL_MAX_AGE is None or user is None or not message.is_readable_by(user):
         return False
     try:
-        value = _signed_value(attachment, side) + signature.removeprefix(side)
+        value = _signed_value(attachment, role) + signature.removeprefix(role)
         _signer().unsign(value, max_age=conf.ATTACHMENT_URL_MAX_AGE)
     except BadSignature:
         return False

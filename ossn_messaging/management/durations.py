@@ -17,4 +17,4 @@ def parse_duration(text: str) -> timedelta:
         span = timedelta(**{UNITS[match[2]]: int(match[1])})
         if span <= LONGEST:
             return span
-    raise ValueError(f"{text!r} is no span of time: it is written 30s, 15m, 12h, 7d or 2w, up to a hundred years.")
+    raise ValueError(f"{text!r} is not a duration: write 30s, 15m, 12h, 7d or 2w, at most a hundred years.")

@@ -65,7 +65,7 @@ def line(fields: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def whom(fields: dict[str, Any]) -> str:
+def users_text(fields: dict[str, Any]) -> str:
     """Return a text with the users that the key may act as."""
     if fields["anyone"]:
         return "anyone"

@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
                     "users",
                     models.ManyToManyField(
                         blank=True,
-                        help_text="Whom it may act as: whom messages are from, and whose are read. Empty: anyone.",
+                        help_text="The key may act only as these users. If there are none, it may act as any user.",
                         related_name="ossn_api_keys",
                         to=settings.AUTH_USER_MODEL,
                         verbose_name="users",

@@ -126,7 +126,7 @@ class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: igno
             api_key: APIKey
             api_key, created = self.get_or_create(digest=digest_of(key), defaults=defaults)
             if not created:
-                raise ValueError(_("This key is known already."))
+                raise ValueError(_("This key already exists."))
             api_key.restrict_to(users)
         return api_key
 
@@ -178,7 +178,7 @@ class APIKey(models.Model):
         blank=True,
         related_name="ossn_api_keys",
         verbose_name=_("users"),
-        help_text=_("Whom it may act as: whom messages are from, and whose are read. Empty: anyone."),
+        help_text=_("The key may act only as these users. If there are none, it may act as any user."),
     )
     is_restricted = models.BooleanField(_("restricted to its users"), default=False, editable=False)
     """Whether the key may act only as ``users``. This stays true if all of them are deleted."""

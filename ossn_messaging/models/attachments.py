@@ -77,7 +77,7 @@ class AttachmentManager(models.Manager["Attachment"]):
         try:
             return self.using(using).filter(file=file_name).exists()
         except DatabaseError:
-            logger.exception("Whether the file %s has a row can't be told; it stays on its storage.", file_name)
+            logger.exception("It is not known whether the file %s has a row, so it stays on the storage.", file_name)
             return True
 
 

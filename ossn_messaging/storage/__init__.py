@@ -61,7 +61,7 @@ def delete_file(name: str) -> None:
     try:
         attachment_storage().delete(name)
     except Exception:
-        logger.exception("The file %s could not be removed from its storage.", name)
+        logger.exception("The file %s could not be deleted from the storage.", name)
 
 
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -152,7 +152,7 @@ class LocalAttachmentStorage(FileSystemStorage):
                 yield FileInfo(path.relative_to(self.location).as_posix(), status.st_size, modified_at)
 
     def url(self, name: str | None) -> str:
-        raise ValueError("Attachments have no URL of their own; the app's view gives them out.")
+        raise ValueError("Attachments have no public URL. The app's view serves them.")
 
     def _save(self, name: str, content: "File[Any]") -> str:
         path = Path(self.path(name))

@@ -57,6 +57,34 @@ def test_the_newest_messages_are_at_the_bottom(
     assert pages == [conversation[:2], conversation[2:6], conversation[6:]]
 
 
+@pytest.mark.parametrize(
+    ("query", "label", "expected"), [("before=1", "Newer", slice(4)), ("after=99", "Older", slice(6, 10))]
+)
+def test_a_page_beyond_the_end_leads_back(
+    api: API,
+    conversation: list[int],
+    moderator: Client,
+    pages_of_four: None,
+    query: str,
+    label: str,
+    expected: slice,
+) -> None:
+    text = page(moderator, path(api.sender, api.recipient, query))
+    assert "There are no messages here." in text
+    (found,) = [link(text, name) for name in ("Newer", "Older") if link(text, name)]
+    assert found == link(text, label)
+    assert shown(page(moderator, path(api.sender, api.recipient, found))) == conversation[expected]
+
+
+def test_the_first_page_leads_to_nothing_older(
+    api: API, conversation: list[int], moderator: Client, pages_of_four: None
+) -> None:
+    text = page(moderator, path(api.sender, api.recipient, "after=0"))
+    assert shown(text) == conversation[:4]
+    assert not link(text, "Older")
+    assert link(text, "Newer")
+
+
 def test_every_message_leads_to_the_page_that_it_is_on(
     api: API, conversation: list[int], moderator: Client, pages_of_four: None
 ) -> None:
@@ -79,7 +107,7 @@ def test_what_one_side_has_deleted_is_there_and_marked(api: API, conversation: l
     assert shown(text) == conversation
     assert text.count("deleted by its sender") == 6 - 1
     assert text.count("deleted by its recipient") == 4
-    assert text.count("deleted for both sides") == 1
+    assert text.count("deleted for both users") == 1
     assert "number 2" in text
     assert "number 1<" not in text
     Message.objects.filter(pk=conversation[9]).delete_for(api.recipient)
@@ -95,8 +123,8 @@ def test_pictures_are_shown_and_files_are_links(api: API, moderator: Client) -> 
     assert 'alt="photo.png"' in text
     assert re.search(r'<a href="/messages/attachment/\d+/dummy.pdf">', text)
     assert "&lt;script&gt;" in text
-    assert len(re.findall(">viewed<", text)) == 2
-    assert len(re.findall(">not viewed<", text)) == 1
+    assert len(re.findall(">read<", text)) == 2
+    assert len(re.findall(">not read<", text)) == 1
 
 
 def test_a_page_costs_the_same_for_every_length(
@@ -109,7 +137,11 @@ def test_a_page_costs_the_same_for_every_length(
 
 
 def test_users_without_messages_and_no_users(api: API, moderator: Client, stranger: User) -> None:
-    assert "There are no messages here." in page(moderator, path(api.sender, stranger))
+    for query in ("", "before=1", "after=1"):
+        text = page(moderator, path(api.sender, stranger, query))
+        assert "There are no messages here." in text
+        assert not link(text, "Newer")
+        assert not link(text, "Older")
     for one, other in ((stranger.pk, stranger.pk), (stranger.pk, 10**12), (10**30, stranger.pk)):
         assert moderator.get(f"/admin/ossn_messaging/message/conversation/{one}/{other}/").status_code == 404
 

@@ -78,8 +78,8 @@ def test_what_was_done_is_logged_without_the_text(sent: list[dict[str, Any]], mo
         for payload, text in (
             (sent[0], "Attachment deleted."),
             (sent[1], "Attachment deleted."),
-            (sent[1], "Deleted for both sides."),
-            (sent[2], "Deleted for both sides."),
+            (sent[1], "Deleted for both users."),
+            (sent[2], "Deleted for both users."),
         )
     )
 
@@ -108,7 +108,7 @@ def test_the_page_of_a_message_has_buttons_for_what_there_is_to_delete(
         act(moderator, action, sent[0], confirmed="Yes")
     text = page(moderator, path)
     assert "formaction" not in text
-    assert "for both sides" in text
+    assert "for both users" in text
 
 
 @pytest.mark.parametrize("permission", ["read_message", "view_user"])

@@ -30,7 +30,7 @@ GET = {
 ACTION = ("action", "_selected_action", "index", "select_across")
 POST = {
     "message/": (*ACTION, "confirmed"),
-    "apikey/": (*ACTION, "rotate", "days"),
+    "apikey/": (*ACTION, "rotate", "days", "confirmed"),
     "apikey/add/": (*FORMS, "name", "scopes", "users", "expires_at_0", "expires_at_1"),
     "apikey/{key}/change/": (*FORMS, "name", "scopes", "users", "expires_at_0", "expires_at_1"),
 }

@@ -220,7 +220,7 @@ def test_a_database_that_fails(api: API, bare: str, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(Attachment.objects, "using", fail)
     assert api.read(api.client.get(bare), 503)["message"] == (
-        "Attachment read failed: the server can't do it now, try again later"
+        "Attachment read failed: the server cannot do this now, try again later"
     )
 
 

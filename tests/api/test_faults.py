@@ -61,7 +61,7 @@ def test_a_database_that_fails(
         answer = api.send(status=503, attachment=upload("dummy.pdf"))
     assert len(seen) == statement
     assert answer["code"] == "200"
-    assert answer["message"] == "Message send failed: the server can't do it now, try again later"
+    assert answer["message"] == "Message send failed: the server cannot do this now, try again later"
     assert nothing_is_stored(attachments_folder)
     assert received == []
     assert REASON in caplog.text
@@ -115,7 +115,7 @@ def test_a_commit_of_which_nothing_is_known(
     monkeypatch.undo()
     (file,) = files_in(attachments_folder)
     name = f"attachment/{file.name}"
-    assert f"Whether the file {name} has a row can't be told; it stays on its storage." in caplog.messages
+    assert f"It is not known whether the file {name} has a row, so it stays on the storage." in caplog.messages
 
 
 @pytest.mark.parametrize("done", [True, False])
@@ -271,11 +271,11 @@ def test_a_file_that_is_deleted_while_it_is_asked_for(
     """As if it had been asked for a moment later; no server is at fault."""
     url = api.ok(attachment=upload("dummy.pdf"))["attachment_url"]
 
-    def delete_and_give_out(request: HttpRequest, attachment: Attachment) -> HttpResponseBase:
+    def delete_and_serve(request: HttpRequest, attachment: Attachment) -> HttpResponseBase:
         getattr(Message.objects.all(), deletion)()
         return serve_attachment(request, attachment)
 
-    monkeypatch.setattr("ossn_messaging.api.views.serve_attachment", delete_and_give_out)
+    monkeypatch.setattr("ossn_messaging.api.views.serve_attachment", delete_and_serve)
     racing = api.read(api.client.get(url), 404)
     assert {**racing, "time_token": 0} == {**api.read(api.client.get(url), 404), "time_token": 0}
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
@@ -295,7 +295,7 @@ def test_a_defect(api: API, settings: Settings, debug: bool, caplog: pytest.LogC
     settings.DEBUG = debug
     settings.OSSN_MESSAGING = {"CAN_SEND": "tests.site.broken"}
     answer = api.send(status=500)
-    assert (answer["code"], answer["message"]) == ("200", "Message send failed: the server made an error")
+    assert (answer["code"], answer["message"]) == ("200", "Message send failed: an internal error occurred")
     assert "ZeroDivisionError" in caplog.text
     settings.OSSN_MESSAGING = {"USER_AVATAR": "tests.site.broken"}
     assert api.send(status=500)["code"] == "200"

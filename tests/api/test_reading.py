@@ -586,7 +586,7 @@ def test_keys_that_may_not_read(
     api: API, sender: User, recipient: User, stranger: User, settings: Settings, path: str
 ) -> None:
     keys = {
-        "the API key has not the scope `read`": APIKey.objects.create_key("sends", scopes=["send"])[1],
+        "the API key does not have the scope `read`": APIKey.objects.create_key("sends", scopes=["send"])[1],
         "the API key may not act as this user": APIKey.objects.create_key("bound", users=[recipient, stranger])[1],
     }
     given = asked(path, sender, recipient)
@@ -608,7 +608,7 @@ def test_a_database_that_fails(api: API, sender: User, recipient: User, monkeypa
     answer = api.ask(LIST, status=503, guid=sender.pk, to=recipient.pk)
     assert (answer["code"], answer["message"]) == (
         "200",
-        "Message list failed: the server can't do it now, try again later",
+        "Message list failed: the server cannot do this now, try again later",
     )
 
 
@@ -619,7 +619,7 @@ def test_reading_counts_for_the_limit_of_the_reader(
     api.told(LIST, guid=sender.pk, to=recipient.pk)
     api.told(NEW, to=sender.pk, from_=recipient.pk)
     answer = api.ask(RECENT, status=429, guid=f"0{sender.pk}")
-    assert answer["message"] == "Message list failed: there were too many requests, try again later"
+    assert answer["message"] == "Message list failed: too many requests, try again later"
     api.told(LIST, guid=recipient.pk, to=sender.pk)
 
 

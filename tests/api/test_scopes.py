@@ -24,7 +24,7 @@ def with_key(api: API, key: str) -> API:
 
 def test_a_key_without_the_scope_to_send(api: API) -> None:
     reader = with_key(api, APIKey.objects.create_key("reader", scopes=["read"])[1])
-    assert reader.fails("200") == "Message send failed: the API key has not the scope `send`"
+    assert reader.fails("200") == "Message send failed: the API key does not have the scope `send`"
     assert not Message.objects.exists()
 
 
@@ -55,7 +55,7 @@ def test_the_order_of_checks(api: API, stranger: User) -> None:
     narrow = with_key(api, APIKey.objects.create_key("narrow", scopes=[], users=[stranger])[1])
     narrow.fails("106", message=" ")
     narrow.fails("103", to="999")
-    assert "themselves" in narrow.fails("200", to=api.sender.pk)
+    assert "the same user" in narrow.fails("200", to=api.sender.pk)
     assert "scope" in narrow.fails("200")
 
 

@@ -59,6 +59,11 @@ def exits(content: bytes, rules: Rules) -> None:
     os._exit(0)
 
 
+def ends_with_its_server(content: bytes, rules: Rules) -> None:
+    os.kill(os.getppid(), signal.SIGKILL)
+    os._exit(0)
+
+
 def waits_to_be_continued(content: bytes, rules: Rules) -> None:
     signal.sigwait({signal.SIGUSR1})
 

@@ -80,7 +80,7 @@ def test_a_file_that_takes_too_much_is_refused(
     with pytest.raises(AttachmentRefused) as refused:
         validate("photo.png")
     assert refused.value.reason == Reason.TAKES_TOO_MUCH
-    assert str(refused.value) == "Message send failed: the attachment takes too much to check"
+    assert str(refused.value) == "Message send failed: the attachment takes too much time or memory to check"
     assert limit in caplog.text
     assert not children(server_pid())
 
@@ -192,6 +192,12 @@ def test_nobody_waits_for_ever(
             validate()
         os.kill(children(server_pid())[0], signal.SIGUSR1)
         assert first.result() == SAMPLES["dummy.pdf"]
+
+
+def test_a_server_that_ends_within_an_inspection(behave: Callable[[str], None]) -> None:
+    behave("ends_with_its_server")
+    with pytest.raises(ServiceUnavailable):
+        validate()
 
 
 def test_the_children_end_with_their_server(behave: Callable[[str], None]) -> None:

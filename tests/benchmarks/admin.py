@@ -22,7 +22,8 @@ USERS = 1_000
 FILL = """
 INSERT INTO auth_user (id, username, password, is_superuser, is_staff, is_active, first_name, last_name, email,
     date_joined)
-SELECT n, 'user' || n, '', false, false, true, '', '', '', now() FROM generate_series(1, {users}) n;
+SELECT n, 'user' || n, '', false, false, true, '', '', 'user' || n || '@example.com', now()
+FROM generate_series(1, {users}) n;
 
 INSERT INTO ossn_messaging_apikey (id, name, digest, scopes, is_restricted, created_at)
 SELECT n, 'key' || n, n, '[]', false, now() FROM generate_series(1, 3) n;
@@ -110,6 +111,9 @@ def pages(messages: int) -> dict[str, str]:
         "user of the oldest messages": f"q=user{USERS}",
         "beginning of names": "q=user",
         "name of nobody": "q=nobody",
+        "e-mail address": "q=user1@example.com",
+        "two users": "q=user1+user100",
+        "two users, one of several": "q=user10+use",
     }
     thread = "conversation/1/100/"
     return {label: f"?{query}" for label, query in lists.items()} | {
@@ -128,7 +132,7 @@ def measured(messages: int) -> dict[str, tuple[float, int]]:
     from django.test.utils import CaptureQueriesContext
 
     moderator = User.objects.create_user("moderator", pk=USERS + 1, is_staff=True)
-    names = ["view_message", "read_message", "moderate_message"]
+    names = ["view_message", "read_message", "moderate_message", "view_apikey", "view_user"]
     moderator.user_permissions.set(Permission.objects.filter(codename__in=names))
     client = Client()
     client.force_login(moderator)
@@ -137,12 +141,12 @@ def measured(messages: int) -> dict[str, tuple[float, int]]:
         times = []
         for _ in range(ROUNDS):
             start = time.perf_counter()
-            response = client.get(f"/admin/ossn_messaging/message/{path}")
+            response = client.get(f"/admin/ossn_messaging/message/{path}", follow=True)
             times.append((time.perf_counter() - start) * 1000)
             if response.status_code != 200:
                 raise RuntimeError(f"{label}: {response.status_code}")
         with CaptureQueriesContext(connection) as context:
-            client.get(f"/admin/ossn_messaging/message/{path}")
+            client.get(f"/admin/ossn_messaging/message/{path}", follow=True)
         found[label] = (min(times), len(context))
     return found
 

@@ -150,7 +150,7 @@ def test_import(run: Run) -> None:
     assert done == (0, "", "The key of from OSSN is imported.\n")
     assert found(KEY).name == "from OSSN"
     again = run("import", "again", stdin=KEY)
-    assert again == (1, "", "CommandError: This key is known already.\n")
+    assert again == (1, "", "CommandError: This key already exists.\n")
 
 
 def test_import_with_limits(run: Run, ann: User) -> None:
@@ -174,7 +174,7 @@ def test_import_of_what_is_no_key(run: Run, given: str) -> None:
 @pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
 def test_import_of_what_is_no_text(monkeypatch: pytest.MonkeyPatch, errors: str) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"secret\xff"), "utf-8", errors))
-    with pytest.raises(CommandError, match="no text") as caught:
+    with pytest.raises(CommandError, match="is not text") as caught:
         call_command("ossn_apikey", "import", "from OSSN")
     assert caught.value.__context__ is None, "which would hold what was read"
 
@@ -194,9 +194,9 @@ def test_import_from_the_command_line(run: Run) -> None:
     [
         ([], "required"),
         (["--scope", "write"], "The scopes are send, read"),
-        (["--expires", "7"], "'7' is no span of time"),
+        (["--expires", "7"], "'7' is not a duration"),
         (["--expires", "0d"], "for at least a second"),
-        (["--expires", "99999999999w"], "no span of time"),
+        (["--expires", "99999999999w"], "is not a duration"),
     ],
 )
 @pytest.mark.parametrize("action", ["create", "import"])
@@ -610,5 +610,5 @@ def test_spans(text: str, span: timedelta) -> None:
     "text", ["", "7", "d", "-7d", "7 d", " 7d", "7d\n", "7D", "1.5h", "7dd", "²d", "36526d", "9" * 5000 + "w"]
 )
 def test_what_is_no_span(text: str) -> None:
-    with pytest.raises(ValueError, match="no span of time"):
+    with pytest.raises(ValueError, match="is not a duration"):
         parse_duration(text)

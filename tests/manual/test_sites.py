@@ -248,16 +248,17 @@ ASK = f"curl {EXAMPLE}/api/v2.0/message/"
 WITH_KEY = "-F api_key_token=KEY"
 BEFORE = {
     "/message/list": f"{ASK}send {WITH_KEY} -F from=2 -F to=1 -F message=$'Thank you, <Anna>!\\nBen'",
-    "/message_recent": f"{ASK}send {WITH_KEY} -F from=1 -F to=3 -F message=Hello",
 }
 """What has happened before a request of the page."""
 SHOWN = {
     "The API key is missing": f"{ASK}send -F api_key_token=wrong",
     "Either user not found": f"{ASK}list {WITH_KEY} -F guid=1 -F to=99",
-    "has not the scope `read`": f"{ASK}list -F api_key_token=SENDING -F guid=1 -F to=2",
+    "does not have the scope `read`": f"{ASK}list -F api_key_token=SENDING -F guid=1 -F to=2",
     '"fullname": "Carl"': f"{ASK}list {WITH_KEY} -F guid=1 -F to=3",
     '"list": false,\n    "offset": 1': f"{ASK}recent {WITH_KEY} -F guid=3",
-    "has no such message": f"{ASK}delete {WITH_KEY} -F id=99 -F guid=1",
+    "Invalid Method": f"curl {EXAMPLE}/api/v2.0/message/read",
+    "Invalid API version": f"curl {EXAMPLE}/api/v3.0/message/send",
+    "has no message with the `id`": f"{ASK}delete {WITH_KEY} -F id=99 -F guid=1",
     '"message": "Not found"': f"curl {EXAMPLE}/messages/attachment/99/a.pdf",
 }
 """The requests of the answers that the page has no command for, by a text in them."""

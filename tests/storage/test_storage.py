@@ -127,7 +127,7 @@ def test_a_file_is_never_seen_before_it_is_whole(tmp_path: Path, monkeypatch: py
 
 
 def test_it_has_no_urls_and_no_ways_out() -> None:
-    with pytest.raises(ValueError, match="no URL"):
+    with pytest.raises(ValueError, match="no public URL"):
         LocalAttachmentStorage().url("attachment/a.pdf")
     with pytest.raises(SuspiciousFileOperation):
         LocalAttachmentStorage().open("../settings.py")

@@ -61,9 +61,9 @@ DELETIONS = {"is_deleted_from": ref("Deleted"), "is_deleted_to": ref("Deleted")}
 DELETED = {"is_deleted": ref("DeletedForBoth")}
 
 
-def _file(side: str) -> Schema:
+def _file(role: str) -> Schema:
     """Return the schemas of the keys that describe an attachment to the sender (``FROM``) or the recipient (``TO``)."""
-    signature = f"{side}:1s3IXk:hpyPDPJPUO1tXFJM5dUxvp5mQ8U5-7WMRMt7WDXHOGg"
+    signature = f"{role}:1s3IXk:hpyPDPJPUO1tXFJM5dUxvp5mQ8U5-7WMRMt7WDXHOGg"
     query = "" if conf.ATTACHMENT_URL_MAX_AGE is None else f"?{SIGNATURE}={signature}"
     return {
         "attachment_guid": text("175"),

@@ -16,7 +16,15 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from ossn_messaging.management.durations import parse_duration
-from ossn_messaging.management.key_descriptions import TITLES, described, described_in_full, details, iso, line, whom
+from ossn_messaging.management.key_descriptions import (
+    TITLES,
+    described,
+    described_in_full,
+    details,
+    iso,
+    line,
+    users_text,
+)
 from ossn_messaging.management.tables import lines_of, printable
 from ossn_messaging.models import APIKey
 from ossn_messaging.models.api_keys import SCOPES, APIKeyQuerySet, all_scopes, checked_scopes
@@ -62,7 +70,7 @@ class Command(BaseCommand):
         create = add(
             "create",
             self._create,
-            "make a key and print it, this once, alone on standard output",
+            "create a key and print only the key to standard output; it is shown once",
             'create "the phone app" --scope send --user ann --user 7 --expires 90d',
         )
         take = add(
@@ -72,13 +80,13 @@ class Command(BaseCommand):
             'import "the phone app" --scope send < key.txt',
         )
         for making in (create, take):
-            making.add_argument("name", metavar="NAME", help="whose key it is, for those who manage keys")
+            making.add_argument("name", metavar="NAME", help="a name by which you recognize the key")
             making.add_argument(
                 "--scope", dest="scopes", action="append", metavar="SCOPE", help=f"{CHOICES}; all of them by default"
             )
             _add_users(making)
             making.add_argument(
-                "--expires", metavar="SPAN", help="how long it is valid, such as 12h or 90d; for ever by default"
+                "--expires", metavar="SPAN", help="how long it is valid, such as 12h or 90d; without limit by default"
             )
         take.add_argument("misplaced", nargs="*", help=SUPPRESS)
 
@@ -86,20 +94,20 @@ class Command(BaseCommand):
         showing = add(
             "show",
             self._show,
-            "show the active keys of a name, their users, and how many of the messages that are stored each has sent",
+            "show the active keys with a name, their users, and how many of the stored messages each key has sent",
             'show "the phone app"',
         )
         rotate = add(
             "rotate",
             self._rotate,
-            "make a key that may do what the newest active one of the name may, print it alone on standard output, "
-            "and let those before it expire after the overlap",
+            "create a key with the scopes and users of the newest active key with a name, print only the key to "
+            "standard output, and let the older keys with this name expire after the overlap",
             'rotate "the phone app" --overlap 7d',
         )
         scope = add(
             "scope",
             self._scope,
-            "replace what the active keys of a name may do, or the users that they may act as, at once",
+            "replace the scopes or the users of the active keys with a name immediately",
             'scope "the phone app" read',
             'scope "the phone app" send read --user ann',
             'scope "the phone app" --anyone',
@@ -107,28 +115,28 @@ class Command(BaseCommand):
         revoke = add(
             "revoke",
             self._revoke,
-            "revoke the active keys of a name, at once and for good",
+            "revoke the active keys with a name immediately and permanently",
             'revoke "the phone app"',
             'revoke "the phone app" --id 3',
         )
         for given in (listing, showing):
             given.add_argument("--all", action="store_true", help="revoked and expired keys as well")
         for given in (showing, rotate, scope, revoke):
-            given.add_argument("name", metavar="NAME", help="the name that the keys were made with")
+            given.add_argument("name", metavar="NAME", help="the name of the keys")
         rotate.add_argument(
-            "--overlap", default="7d", metavar="SPAN", help="how long both work, such as 12h; 7d by default"
+            "--overlap", default="7d", metavar="SPAN", help="how long both keys work, such as 12h; 7d by default"
         )
         rotate.add_argument(
             "--expires",
             metavar="SPAN",
-            help="how long the new key is valid; by default as long as the old one would have",
+            help="how long the new key is valid; by default, it has the expiry of the old key",
         )
         scope.add_argument(
-            "scopes", nargs="*", default=[], metavar="SCOPE", help=f"{CHOICES}; as they are where none is given"
+            "scopes", nargs="*", default=[], metavar="SCOPE", help=f"{CHOICES}; unchanged if none is given"
         )
         acting = scope.add_mutually_exclusive_group()
         _add_users(acting)
-        acting.add_argument("--anyone", action="store_true", help="let them act as any user")
+        acting.add_argument("--anyone", action="store_true", help="allow the keys to act as any user")
         for given in (scope, revoke):
             given.add_argument("--id", type=int, metavar="ID", help="only the key with this id")
 
@@ -144,7 +152,7 @@ class Command(BaseCommand):
 
     def _create(self, name: str, **options: Any) -> None:
         api_key, key = APIKey.objects.create_key(_new_name(name), **_rights(**options))
-        self._give_out(api_key, key, **options)
+        self._print_key(api_key, key, **options)
 
     def _import(self, name: str, misplaced: list[str], **options: Any) -> None:
         if misplaced:
@@ -190,7 +198,7 @@ class Command(BaseCommand):
             self._remark(f"The key {old.pk} expires at {iso(old.expires_at)}.")
         expiry = f"expires at {iso(api_key.expires_at)}" if api_key.expires_at else "does not expire"
         self._remark(f"The key {api_key.pk} is new and {expiry}.")
-        self._give_out(api_key, key, **options)
+        self._print_key(api_key, key, **options)
 
     def _scope(self, name: str, scopes: list[str], users: list[str] | None, **options: Any) -> None:
         if not (scopes or users or options["anyone"]):
@@ -207,7 +215,7 @@ class Command(BaseCommand):
         found = [described(api_key) for api_key in keys]
         for fields in found:
             scopes_now = " and ".join(fields["scopes"]) or "nothing"
-            self._remark(f"Key {fields['id']}: {scopes_now}, as {whom(fields)}.")
+            self._remark(f"Key {fields['id']}: {scopes_now}, as {users_text(fields)}.")
         if options["json"]:
             self._write_json(found)
 
@@ -221,7 +229,7 @@ class Command(BaseCommand):
         if options["json"]:
             self._write_json([described(api_key) for api_key in keys])
 
-    def _give_out(self, api_key: APIKey, key: str, **options: Any) -> None:
+    def _print_key(self, api_key: APIKey, key: str, **options: Any) -> None:
         """Print a key. It is shown only this once."""
         if options["json"]:
             self._write_json({**described(api_key), "key": key})
@@ -249,7 +257,7 @@ def _add_users(parser: Any) -> None:
         dest="users",
         action="append",
         metavar="USER",
-        help="a user that they may act as, by username or id (a number is an id); once for each",
+        help="a user that the keys may act as, by username or id (a number is an id); repeat it for more users",
     )
 
 
@@ -298,7 +306,7 @@ def _new_name(given: str) -> str:
     except ValidationError as error:
         raise _wrong(f"NAME: {' '.join(error.messages)}") from None
     if not name.isprintable():
-        raise _wrong("NAME: Only printable characters stand in a name.")
+        raise _wrong("NAME: A name may contain only printable characters.")
     return name
 
 
@@ -355,4 +363,4 @@ def _read_key() -> str:
         key = sys.stdin.read().strip()
         key.encode()  # in the locale "C", Python decodes invalid bytes without an error
         return key
-    raise CommandError("What is read from standard input is no text.")
+    raise CommandError("The standard input is not text.")

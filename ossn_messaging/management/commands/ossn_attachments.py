@@ -15,7 +15,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         check = actions.add_parser(
-            "check", help="compare the rows with the files on the storage; the exit status is 1 where they differ"
+            "check", help="compare the rows with the files on the storage; the exit status is 1 if they differ"
         )
         check.add_argument("--digest", action="store_true", help="read every file and compare its SHA-256 as well")
         check.add_argument(
