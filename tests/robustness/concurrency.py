@@ -143,6 +143,7 @@ class Phone(Client):
                 self.messages[deletion["id"]]["message"] = ""
 
     def fail_if_wrong(self) -> None:
+        from ossn_messaging.api.serializers import formatted
         from ossn_messaging.models import Conversation, Message
 
         known = {
@@ -152,9 +153,10 @@ class Phone(Client):
         read_up_to = dict(Conversation.objects.filter(other_user=self.user).values_list("user", "last_read_sequence"))
         sent = Message.objects.filter(sender=self.user, deleted_by_sender=False)
         received = Message.objects.filter(recipient=self.user, deleted_by_recipient=False)
-        kept = {message.pk: (message.text, False) for message in received}
+        kept = {message.pk: (formatted(message.text), False) for message in received}
         for message in sent:
-            kept[message.pk] = (message.text, "1" if message.sequence <= read_up_to[message.recipient_id] else "0")
+            viewed = "1" if message.sequence <= read_up_to[message.recipient_id] else "0"
+            kept[message.pk] = (formatted(message.text), viewed)
         if known != kept:
             wrong = sorted(number for number in known.keys() | kept.keys() if known.get(number) != kept.get(number))
             numbers = [(number, known.get(number), kept.get(number)) for number in wrong[:5]]
@@ -176,8 +178,10 @@ def attack(database: str, actions: int, seed: int, folder: Path) -> None:
         stop = Event()
         polling = [phone_pool.submit(phone.run, stop) for phone in phones]
         clients = [Busy(site, ledger, random.Random(f"{seed} {number}"), deletions) for number in range(CLIENTS)]
-        list(pool.map(lambda number: clients[number].do(number, actions), range(CLIENTS)))
-        stop.set()
+        try:
+            list(pool.map(lambda number: clients[number].do(number, actions), range(CLIENTS)))
+        finally:
+            stop.set()
         for poll in polling:
             poll.result()
         for phone in phones:
