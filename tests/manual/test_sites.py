@@ -250,6 +250,7 @@ ASK = f"curl {EXAMPLE}/api/v2.0/message/"
 WITH_KEY = "-F api_key_token=KEY"
 BEFORE = {
     "/message/list": f"{ASK}send {WITH_KEY} -F from=2 -F to=1 -F message=$'Thank you, <Anna>!\\nBen'",
+    "after=": f"{ASK}send {WITH_KEY} -F from=1 -F to=3 -F message=Hello",
 }
 """What has happened before a request of the page."""
 SHOWN = {
