@@ -47,7 +47,7 @@ def test_more_says_that_there_is_another_page(api: API, recipient: User, setting
     settings.OSSN_MESSAGING = {"PAGE_SIZE": 2}
     after = api.told(UPDATES, guid=recipient.pk)["after"]
     sent = [api.ok()["id"] for _ in range(5)]
-    found, more = [], []
+    found, more = list[int](), list[bool]()
     while not more or more[-1]:
         payload = api.told(UPDATES, guid=recipient.pk, after=after)
         after = payload["after"]

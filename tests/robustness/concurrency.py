@@ -147,13 +147,13 @@ class Phone(Client):
         from ossn_messaging.models import Conversation, Message
 
         known = {
-            message["id"]: (message["message"], message["message_from"] == self.user and message["viewed"])
+            message["id"]: (message["message"], message["viewed"] if message["message_from"] == self.user else "")
             for message in self.messages.values()
         }
         read_up_to = dict(Conversation.objects.filter(other_user=self.user).values_list("user", "last_read_sequence"))
         sent = Message.objects.filter(sender=self.user, deleted_by_sender=False)
         received = Message.objects.filter(recipient=self.user, deleted_by_recipient=False)
-        kept = {message.pk: (formatted(message.text), False) for message in received}
+        kept = {message.pk: (formatted(message.text), "") for message in received}
         for message in sent:
             viewed = "1" if message.sequence <= read_up_to[message.recipient_id] else "0"
             kept[message.pk] = (formatted(message.text), viewed)
