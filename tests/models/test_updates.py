@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
+from django.db.models import RESTRICT
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from ossn_messaging.exceptions import InvalidParameter
-from ossn_messaging.models import Conversation, Message, Update, UpdateFeed, updates
+from ossn_messaging.models import Conversation, IdempotencyRecord, Message, Update, UpdateFeed, updates
 from ossn_messaging.models.repair import rebuild
 from ossn_messaging.models.updates import UPDATE_MAX_AGE, Updates
 from tests.models.test_messages import send
@@ -146,6 +147,25 @@ def test_deletions_are_told_to_those_who_saw_the_message(sender: User, recipient
     assert [phone.deleted() for phone in phones] == [[], []]
 
 
+def test_what_is_deleted_twice_is_told_once(sender: User, recipient: User) -> None:
+    phone, message = Phone(recipient), send(sender, recipient)
+    again, pk = Message.objects.get(), message.pk
+    message.delete()
+    again.delete()
+    assert phone.deleted() == [(sender.pk, pk, "me")]
+
+
+def test_updates_name_no_text(sender: User, recipient: User) -> None:
+    phone = Phone(recipient)
+    send(sender, recipient, "secret")
+    phone.poll()
+    shown = str(
+        [*map(str, Update.objects.all()), *map(str, UpdateFeed.objects.all()), *map(repr, Update.objects.all())]
+    )
+    assert "secret" not in shown
+    assert f"updates of user {recipient.pk}" in shown
+
+
 def test_a_second_deletion_is_told_to_nobody_who_does_not_see_it(sender: User, recipient: User) -> None:
     message = send(sender, recipient)
     Message.objects.filter(pk=message.pk).delete_for(sender)
@@ -182,6 +202,30 @@ def test_the_deletion_of_a_user_is_told_to_the_others(sender: User, recipient: U
     assert not Update.objects.filter(user_id=pk).exists()
 
 
+def test_the_deletion_of_a_user_is_told_where_messages_go_one_by_one(
+    sender: User, recipient: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they do where a model of the site might protect them."""
+    monkeypatch.setattr(IdempotencyRecord._meta.get_field("message").remote_field, "on_delete", RESTRICT)
+    phone, message = Phone(recipient), send(sender, recipient)
+    told = (sender.pk, message.pk, "me")
+    assert phone.messages() == [message]
+    sender.delete()
+    assert phone.deleted() == [told]
+
+
+def test_a_user_who_is_deleted_meanwhile_is_no_error(sender: User, recipient: User) -> None:
+    phone, second = Phone(recipient), Phone(recipient)
+    message = send(sender, recipient)
+    assert phone.messages() == [message]
+    Conversation.objects.all().delete()
+    (told,) = second.messages()
+    assert not told.is_read
+    send(sender, recipient)
+    UpdateFeed.objects.all().delete()
+    assert Update.objects.all()._number(recipient.pk) is False
+
+
 def test_after_a_repair_the_messages_are_told_again(sender: User, recipient: User) -> None:
     phone = Phone(recipient)
     messages = [send(sender, recipient) for _ in range(3)]
@@ -189,6 +233,11 @@ def test_after_a_repair_the_messages_are_told_again(sender: User, recipient: Use
     Message.objects.filter(pk=messages[0].pk).update(sequence=9)
     rebuild(sender.pk, recipient.pk, DEFAULT_DB_ALIAS)
     assert phone.messages() == messages
+    Conversation.objects.all().delete()
+    Message.objects.all().delete()
+    rebuild(sender.pk, recipient.pk, DEFAULT_DB_ALIAS)
+    assert phone.messages() == [], "there are two rows without a message"
+    assert phone.messages() == []
 
 
 def test_a_cursor_that_is_none_is_refused(sender: User, recipient: User) -> None:
