@@ -131,6 +131,7 @@ PLANS: dict[str, tuple[Callable[[Conversation], object], set[str]]] = {
 def test_a_page_is_one_range_of_an_index(fill: Fill, sender: User, recipient: User, name: str) -> None:
     """What makes it cost the same whatever the size of the table: no other row is looked at, and none is sorted."""
     read, indexes = PLANS[name]
+    UpdateFeed.objects.create(user=sender)
     fill(20)
     side = Conversation.objects.select_related("user").get(user=sender, other_user=recipient)
     with CaptureQueriesContext(connection) as context:
