@@ -85,6 +85,15 @@ class BlankUser(MessagingError):
     text = "Either `to` or `from` is blank"
 
 
+class BlankParameter(BlankUser):
+    """A parameter with the id of a user is missing, only white space or 0. ``names`` are all that are required."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(*names)
+        first, *others = (f"`{name}`" for name in names)
+        self.text = f"Either {' or '.join(others)} or {first} is blank" if others else f"{first} is blank"
+
+
 class UserNotFound(MessagingError):
     """The sender or the recipient is not an active user."""
 
@@ -120,10 +129,20 @@ class SelfMessage(Failed):
 
 
 class NotAllowed(Failed):
-    """The site's ``CAN_SEND`` does not allow this sender to write to this recipient."""
+    """The site's ``CAN_SEND`` does not allow this sender to write to this recipient, or one has blocked the other.
+
+    Both have the same text, so that it does not reveal who has blocked whom.
+    """
 
     rest_status = 403
     detail = _("this sender may not write to this recipient")
+
+
+class SelfBlock(Failed):
+    """The user who blocks is the user to block."""
+
+    text = "User block failed"
+    detail = _("nobody can block themselves")
 
 
 class ScopeMissing(Failed):
@@ -228,7 +247,7 @@ class MessageNotFound(Failed):
 
     rest_status = 404
 
-    def __init__(self, message_id: str) -> None:
+    def __init__(self, message_id: int) -> None:
         super().__init__(message_id)
         self.detail = format_lazy(_("this user has no message with the `id` `{id}`"), id=message_id)
 

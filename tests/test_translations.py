@@ -104,11 +104,18 @@ def test_the_admin_in_german(api: API, german_browser: Client) -> None:
     number = api.ok(attachment=upload("dummy.pdf"))["id"]
     thread = f"message/conversation/{api.sender.pk}/{api.recipient.pk}/"
     for path, texts in {
-        "message/": ("Absender", "Gesendet am", "Anhang", "Unterhaltung", "Von einer Seite gelöscht", "Letzte 7 Tage"),
-        f"message/{number}/change/": ("Für beide Seiten löschen", "Anhang löschen", "Empfänger"),
+        "message/": (
+            "</bdi> an <bdi>",
+            "Gesendet am",
+            "Anhang",
+            "Unterhaltung",
+            "Von einem Benutzer gelöscht",
+            "Letzte 7 Tage",
+        ),
+        f"message/{number}/change/": ("Für beide Benutzer löschen", "Anhang löschen", "Empfänger"),
         thread: ("arsalanshah und testuser", "an testuser", "ungelesen"),
         "apikey/": ("API-Schlüssel", "Läuft ab am", "jeder", "Ausgewählte API-Schlüssel widerrufen"),
-        "apikey/add/": ("Nachrichten senden und löschen", "Leer: jeder."),
+        "apikey/add/": ("Nachrichten senden und löschen", "darf er für jeden Benutzer handeln."),
         "": ("Nachrichten",),
     }.items():
         text = page(german_browser, path)
@@ -122,10 +129,11 @@ def test_the_history_is_in_the_language_of_who_reads_it(api: API, german_browser
         data = {"action": action, "_selected_action": [number], "confirmed": "yes"}
         assert german_browser.post("/admin/ossn_messaging/message/", data).status_code == 302
     key = APIKey.objects.get().pk
-    german_browser.post("/admin/ossn_messaging/apikey/", {"action": "revoke", "_selected_action": [key]})
+    revoke = {"action": "revoke", "_selected_action": [key], "confirmed": "yes"}
+    german_browser.post("/admin/ossn_messaging/apikey/", revoke)
     for path, german, english in (
         (f"message/{number}/history/", "Anhang gelöscht.", "Attachment deleted."),
-        (f"message/{number}/history/", "Für beide Seiten gelöscht.", "Deleted for both users."),
+        (f"message/{number}/history/", "Für beide Benutzer gelöscht.", "Deleted for both users."),
         (f"apikey/{key}/history/", "Widerrufen.", "Revoked."),
     ):
         assert german in page(german_browser, path)
@@ -150,7 +158,7 @@ def test_a_log_is_in_one_language(
     monkeypatch.setattr("ossn_messaging.api.views.clean_text", fail)
     api.client.defaults["HTTP_ACCEPT_LANGUAGE"] = "de"
     answer = api.send(status=500)
-    assert answer["message"] == "Message send failed: im Server ist ein Fehler aufgetreten"
+    assert answer["message"] == "Message send failed: ein interner Fehler ist aufgetreten"
     assert "Message send failed: an internal error occurred" in caplog.text
 
 

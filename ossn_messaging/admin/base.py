@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.auth import get_permission_codename
+from django.contrib.auth import get_permission_codename, get_user_model
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -28,6 +28,12 @@ def may_view(request: HttpRequest, model: type[Model]) -> bool:
     opts = model._meta
     codenames = (get_permission_codename(action, opts) for action in ("view", "change"))
     return any(request.user.has_perm(f"{opts.app_label}.{codename}") for codename in codenames)
+
+
+def may_delete_users(request: HttpRequest) -> bool:
+    """Return whether the user may delete users in the admin."""
+    opts = get_user_model()._meta
+    return request.user.has_perm(f"{opts.app_label}.{get_permission_codename('delete', opts)}")
 
 
 def lines(*texts: str) -> SafeString:
@@ -87,6 +93,14 @@ class MessagingAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """Return a page that is neither a list nor a form of Django's. It needs only the base of an admin theme."""
         context |= {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
         return TemplateResponse(request, f"admin/{self.opts.app_label}/{self.opts.model_name}/{template}.html", context)
+
+    def may_search_users(self, request: HttpRequest) -> bool:
+        """Return whether the admin of users on this site has a search that the reader may use."""
+        users = get_user_model()
+        if not self.admin_site.is_registered(users):
+            return False
+        user_admin = self.admin_site.get_model_admin(users)
+        return user_admin.has_view_permission(request) and bool(user_admin.get_search_fields(request))
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Return whether a filter of the list uses the lookup. Django allows lookups on fields that are not shown."""

@@ -104,11 +104,7 @@ class APIKeyAdmin(MessagingAdmin):
 
     def get_autocomplete_fields(self, request: HttpRequest) -> Any:
         """Return the users, if their admin on this site has a search that the reader may use."""
-        users = get_user_model()
-        if not self.admin_site.is_registered(users):
-            return ()
-        user_admin = self.admin_site.get_model_admin(users)
-        return ("users",) if user_admin.has_view_permission(request) and user_admin.get_search_fields(request) else ()
+        return ("users",) if self.may_search_users(request) else ()
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Return no initial values from the URL. Django does not validate them, and fails on an invalid time."""

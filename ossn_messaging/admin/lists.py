@@ -89,7 +89,7 @@ class MessageList(ChangeList):
         sources = [] if number is None else [Ids(Message.objects.filter(pk=number))]
         self.people = find_people(self.query, may_view_users=self.may_view_users)
         if len(self.people) == 1 and len(self.people[0]) == 1:
-            sources += [Ids(Message.objects.filter(**{side: self.people[0][0]})) for side in ("sender", "recipient")]
+            sources += [Ids(Message.objects.filter(**{role: self.people[0][0]})) for role in ("sender", "recipient")]
         return sources
 
 

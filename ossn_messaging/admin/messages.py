@@ -5,7 +5,6 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.auth import get_permission_codename, get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
 from django.db.models import Exists, OuterRef, QuerySet
@@ -22,7 +21,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop, ngettext
 
-from ossn_messaging.admin.base import MessagingAdmin, lines, may_view, reject_malformed_parameters
+from ossn_messaging.admin.base import MessagingAdmin, lines, may_delete_users, may_view, reject_malformed_parameters
 from ossn_messaging.admin.conversation_view import conversation_context, conversation_url
 from ossn_messaging.admin.filters import AttachmentFilter, KeyFilter, StateFilter, TimeFilter
 from ossn_messaging.admin.lists import MessageList
@@ -81,20 +80,18 @@ class MessageAdmin(MessagingAdmin):
 
         The admin asks for this permission before it deletes a user.
         """
-        users = get_user_model()._meta
-        permission = f"{users.app_label}.{get_permission_codename('delete', users)}"
-        return obj is not None and request.user.has_perm(permission)
+        return obj is not None and may_delete_users(request)
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
         raise PermissionDenied
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
         """Return the messages, without loading the columns that the reader may not see."""
-        side = Conversation.objects.filter(user=OuterRef("recipient"), other_user=OuterRef("sender"))
+        read_by = Conversation.objects.filter(user=OuterRef("recipient"), other_user=OuterRef("sender"))
         queryset: QuerySet[Message] = (
             Message.objects.select_related("sender", "recipient", "attachment")
             .annotate(
-                characters=Length("text"), is_read=Exists(side.filter(last_read_sequence__gte=OuterRef("sequence")))
+                characters=Length("text"), is_read=Exists(read_by.filter(last_read_sequence__gte=OuterRef("sequence")))
             )
             .defer("text")
         )

@@ -174,14 +174,11 @@ class Endpoint(EnvelopeView):
         """Return the last text of the parameter ``name``, or an empty text. The body counts before the query."""
         return next((value for value in reversed(self.params.getlist(name)) if isinstance(value, str)), "")
 
-    def id_parameter(self, name: str) -> int | None:
-        """Return the number in the parameter ``name``, or ``None`` if it is missing or blank.
-
-        Raises ``InvalidParameter`` if it is not a number above 0.
-        """
+    def id_parameter(self, name: str) -> int:
+        """Return the number in the parameter ``name``. Raises ``InvalidParameter`` if it is not a number above 0."""
         value = self.parameter(name)
         number = parse_id(value)
-        if number is None and value.strip():
+        if number is None:
             raise InvalidParameter(name, value, _("a whole number above 0"))
         return number
 

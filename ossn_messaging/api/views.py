@@ -36,15 +36,25 @@ from ossn_messaging.conf import conf
 from ossn_messaging.exceptions import (
     AttachmentRefused,
     BadIdempotencyKey,
+    BlankParameter,
     InvalidMethod,
     InvalidParameter,
     MessageNotFound,
     MessagingError,
+    ReaderNotFound,
     ReadFailed,
+    UserNotFound,
 )
-from ossn_messaging.models import APIKey, Attachment, Conversation, Message, Update
+from ossn_messaging.models import APIKey, Attachment, Block, Conversation, Message, Update
+from ossn_messaging.models.blocks import MAX_BLOCKED_USERS
 from ossn_messaging.models.messages import clean_text
-from ossn_messaging.models.users import check_reader, default_manager_is_unfiltered, get_sender_and_recipient, parse_id
+from ossn_messaging.models.users import (
+    check_reader,
+    default_manager_is_unfiltered,
+    get_sender_and_recipient,
+    is_blank,
+    parse_id,
+)
 from ossn_messaging.throttling import KeyThrottle
 
 NUMBER_1 = re.compile(r"0*1(\.0*)?")
@@ -60,7 +70,7 @@ class MessageSend(Endpoint):
 
     def post(self, request: Request) -> Response:
         text = clean_text(self.parameter("message"))
-        sender, recipient = get_sender_and_recipient(self.parameter("from"), self.parameter("to"))
+        sender, recipient, is_blocked = get_sender_and_recipient(self.parameter("from"), self.parameter("to"))
         # Build the user objects first: the site's USER_AVATAR may raise, and nothing may fail after the commit.
         users = {user.pk: user_object(request, user) for user in (sender, recipient)}
         message = Message.objects.send(
@@ -70,6 +80,7 @@ class MessageSend(Endpoint):
             upload=self.get_upload(request),
             api_key=cast(APIKey, request.auth),
             idempotency_key=self.get_idempotency_key(request),
+            is_blocked=is_blocked,
         )
         response = success(request, self.get_payload(request, message, users))
         if message.replayed_from:
@@ -178,7 +189,9 @@ class MessageList(ReadEndpoint):
         conversation = self.find_conversation("to")
         reader, other = conversation.user, conversation.other_user
         users = self.shown(request, reader, other)
-        before, after = self.id_parameter("before"), self.id_parameter("after")
+        before, after = (
+            self.id_parameter(name) if self.parameter(name).strip() else None for name in ("before", "after")
+        )
         if before and after:
             raise InvalidParameter("after", str(after), _("absent if there is `before`"))
         page = conversation.page(self.page_number, before=before, after=after)
@@ -303,14 +316,69 @@ class MessageDelete(Endpoint):
 
     def post(self, request: Request) -> Response:
         (user,) = self.find_users()
-        message_id = self.id_parameter("id") or 0
+        message_id = self.id_parameter("id")
         messages = Message.objects.filter(pk=message_id)
         whose = self.parameter("for").strip() or "all"
         if whose not in ("all", "me"):
             raise InvalidParameter("for", whose, _("`all` or `me`"))
         if not (messages.filter(sender=user.pk).delete_for_both() if whose == "all" else messages.delete_for(user)):
-            raise MessageNotFound(str(message_id or ""))
+            raise MessageNotFound(message_id)
         return success(request, True)
+
+    get = post
+
+
+class BlockEndpoint(Endpoint):
+    """Base of the endpoints of blocks. Unlike reading, they have their own codes for a missing and an unknown user."""
+
+    def find_users(self, *others: str) -> list[AbstractBaseUser]:
+        """Return what ``Endpoint.find_users()`` returns.
+
+        Raises ``BlankParameter`` if a user is missing, and ``UserNotFound`` in place of ``ReaderNotFound``.
+        """
+        names = (self.user_parameter, *others)
+        if any(is_blank(self.parameter(name)) for name in names):
+            raise BlankParameter(*names)
+        try:
+            return super().find_users(*others)
+        except ReaderNotFound as error:
+            raise UserNotFound from error
+
+
+class UserBlock(BlockEndpoint):
+    """The endpoint ``user/block``, which blocks a user."""
+
+    failed = "User block failed"
+    scope = "send"
+
+    def post(self, request: Request) -> Response:
+        Block.objects.block(*self.find_users("to_block_guid"))
+        return success(request, {"success": True})
+
+    get = post
+
+
+class UserUnblock(BlockEndpoint):
+    """The endpoint ``user/unblock``, which removes a block."""
+
+    failed = "User unblock failed"
+    scope = "send"
+
+    def post(self, request: Request) -> Response:
+        Block.objects.unblock(*self.find_users("to_unblock_guid"))
+        return success(request, {"success": True})
+
+    get = post
+
+
+class UserBlocklist(BlockEndpoint):
+    """The endpoint ``user/blocklist``, which returns the users whom a user has blocked, the last one first."""
+
+    failed = "User blocklist failed"
+
+    def post(self, request: Request) -> Response:
+        blocked = Block.objects.blocked_by(*self.find_users())[:MAX_BLOCKED_USERS]
+        return success(request, {"list": [user_object(request, user) for user in blocked] or False})
 
     get = post
 

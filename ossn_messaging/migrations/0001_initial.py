@@ -188,6 +188,48 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Block",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name="blocked at"),
+                ),
+                (
+                    "blocked_user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="ossn_blocked_by",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="blocked user",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="ossn_blocks",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "block",
+                "verbose_name_plural": "blocks",
+                "default_permissions": ("add", "delete", "view"),
+                "constraints": [
+                    models.UniqueConstraint(fields=("user", "blocked_user"), name="ossn_block_unique"),
+                    models.CheckConstraint(
+                        condition=models.Q(("user", models.F("blocked_user")), _negated=True),
+                        name="ossn_block_not_of_oneself",
+                        violation_error_message="Nobody can block themselves.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="Conversation",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),

@@ -19,7 +19,7 @@ from ossn_messaging.exceptions import ScopeMissing, UserNotPermitted
 from ossn_messaging.models.cached_query import cached_query
 from ossn_messaging.redaction import MAX_SECRET_LENGTH
 
-SCOPES = {"send": _("send and delete messages"), "read": _("read messages and attachments")}
+SCOPES = {"send": _("send and delete messages, block users"), "read": _("read messages and attachments")}
 """The scopes that a key can have, each with its description."""
 USE_INTERVAL = timedelta(minutes=5)
 """``last_used_at`` is updated at most once in this time."""

@@ -14,6 +14,8 @@ from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from ossn_messaging.conf import conf
+from ossn_messaging.exceptions import NotAllowed
+from ossn_messaging.models.blocks import Block
 from ossn_messaging.models.cached_query import cached_query, cached_rows
 from ossn_messaging.signals import message_read
 
@@ -41,7 +43,10 @@ VALUES (%s, %s, 1, 1, %s, 0, 1, %s, 1, FALSE), (%s, %s, 1, 1, %s, 0, 1, %s, 1, F
         WHEN {table}.{last_message_at} > {new_last_message_at} THEN {table}.{last_message_at}
         ELSE {new_last_message_at}
     END
-RETURNING {id}, {sequence}, {last_message_at} > %s
+RETURNING {id}, {sequence}, {last_message_at} > %s, EXISTS (
+    SELECT 1 FROM {blocks}
+    WHERE {blocks}.{blocks_user} = {table}.{user} AND {blocks}.{blocks_blocked_user} = {table}.{other_user}
+)
 """
 
 
@@ -212,7 +217,10 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         """Count a new message in the conversations of both users, and return its sequence number and its time.
 
         The time is not before that of the previous message. Both rows stay locked until the transaction ends. One SQL
-        statement creates or updates both rows, because Django's upsert can't add to a stored value.
+        statement creates or updates both rows, because Django's upsert can't add to a stored value. The same statement
+        looks for blocks.
+
+        Raises ``NotAllowed`` if one of the users has blocked the other; the caller then rolls back.
         """
         connection = connections[self.db]
         at = self.model._meta.get_field("last_message_at").get_db_prep_save(message.created_at, connection)
@@ -224,12 +232,14 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
                 [one, other, int(one == recipient), at, other, one, int(other == recipient), at, at],
             )
             recorded = cursor.fetchall()
+        if any(is_blocked for *_others, is_blocked in recorded):
+            raise NotAllowed
         latest = message.created_at
-        if any(is_late for _pk, _sequence, is_late in recorded):  # the clock of this server is behind
-            locked = self.filter(pk__in=[pk for pk, _sequence, _is_late in recorded])
+        if any(is_late for _pk, _sequence, is_late, _is_blocked in recorded):  # the clock of this server is behind
+            locked = self.filter(pk__in=[pk for pk, *_others in recorded])
             latest = max(filter(None, locked.values_list("last_message_at", flat=True)))
             locked.update(last_message_at=latest)  # they differ if one user had deleted the newest message
-        return max(sequence for _pk, sequence, _is_late in recorded), latest
+        return max(sequence for _pk, sequence, *_others in recorded), latest
 
     def lock(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Lock the conversations of both users of each pair of user ids, in the global order, to avoid deadlocks.
@@ -273,6 +283,8 @@ def record_message_sql(using: str) -> str:
         name["on_conflict"] = "ON DUPLICATE KEY UPDATE"
         new = "VALUES({})"
     name |= {f"new_{field}": new.format(name[field]) for field in ("unread_count", "last_message_at")}
+    name["blocks"] = quote(Block._meta.db_table)
+    name |= {f"blocks_{field.name}": quote(str(field.column)) for field in Block._meta.concrete_fields}
     return RECORD_MESSAGE.format(table=quote(Conversation._meta.db_table), **name)
 
 

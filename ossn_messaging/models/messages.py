@@ -15,6 +15,7 @@ from ossn_messaging.conf import conf
 from ossn_messaging.exceptions import (
     BlankMessage,
     MessagingDisabled,
+    MessagingError,
     NotAllowed,
     SelfMessage,
     TextNotUnicode,
@@ -23,6 +24,7 @@ from ossn_messaging.exceptions import (
 )
 from ossn_messaging.models.api_keys import APIKey
 from ossn_messaging.models.attachments import Attachment, StoredFile
+from ossn_messaging.models.blocks import Block
 from ossn_messaging.models.conversations import Conversation
 from ossn_messaging.models.deletion import cascade_in_batches
 from ossn_messaging.models.idempotency import IdempotencyRecord
@@ -45,14 +47,15 @@ def clean_text(text: str) -> str:
     return cleaned
 
 
-def check_text(text: str) -> None:
-    """Raise ``TextTooLong`` if a text is too long, or ``TextNotUnicode`` if it has a lone surrogate."""
+def find_text_error(text: str) -> MessagingError | None:
+    """Return ``TextTooLong`` for a text that is too long, ``TextNotUnicode`` for a lone surrogate, else ``None``."""
     if len(text) > conf.MAX_MESSAGE_LENGTH:
-        raise TextTooLong
+        return TextTooLong()
     try:
         text.encode()
-    except UnicodeEncodeError as error:
-        raise TextNotUnicode from error
+    except UnicodeEncodeError:
+        return TextNotUnicode()
+    return None
 
 
 class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ignore[misc]
@@ -65,6 +68,7 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
         upload: "File[Any] | None" = None,
         api_key: "APIKey | None" = None,
         idempotency_key: str | None = None,
+        is_blocked: bool | None = None,
     ) -> "Message":
         """Send a message and return it. The message and its attachment are stored completely, or nothing is stored.
 
@@ -75,12 +79,15 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
         With an ``idempotency_key``, the message is sent only once. If you repeat the call, it returns the same message,
         with ``message.replayed_from`` set.
 
+        If your code has already looked for a block between the two users, ``is_blocked`` says whether there is one, and
+        saves a query. A newer block is found anyway.
+
         Raises the following subclasses of ``ossn_messaging.exceptions.MessagingError``, checked in this order:
         ``MessagingDisabled``, ``BlankMessage``, ``UserNotFound`` (a user is not active), ``SelfMessage``,
         ``ScopeMissing`` and ``UserNotPermitted`` (the key lacks a permission), ``BadIdempotencyKey``,
-        ``IdempotencyConflict``, ``NotAllowed``, ``TextTooLong``, ``TextNotUnicode``, ``AttachmentRefused``,
-        ``AttachmentTooLarge`` and ``ServiceUnavailable`` (the file could not be inspected or stored). If the database
-        fails, Django's ``DatabaseError`` is raised.
+        ``IdempotencyConflict``, ``NotAllowed`` (``CAN_SEND`` or a block forbids it), ``TextTooLong``,
+        ``TextNotUnicode``, ``AttachmentRefused``, ``AttachmentTooLarge`` and ``ServiceUnavailable`` (the file could not
+        be inspected or stored). If the database fails, Django's ``DatabaseError`` is raised.
         """
         if not conf.ENABLED:
             raise MessagingDisabled
@@ -92,10 +99,8 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
             record = IdempotencyRecord.objects.build(idempotency_key, sender, recipient, text, upload)
             if existing := IdempotencyRecord.objects.using(using).find_existing(record):
                 return existing
-        if conf.CAN_SEND and not conf.CAN_SEND(sender, recipient, api_key):
-            raise NotAllowed
-        check_text(text)
         message: Message = self.model(sender=sender, recipient=recipient, text=text, api_key=api_key)
+        self._check_allowed(message, using, is_blocked, has_upload=upload is not None)
         message.lacks_attachment()
         try:
             if upload is None:
@@ -103,7 +108,7 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
             else:
                 with validate_upload(upload) as validated, Attachment.objects.stored(validated) as stored:
                     self._write(message, using, record, stored)
-        except (UserNotFound, DatabaseError):
+        except (NotAllowed, UserNotFound, DatabaseError):
             # Perhaps a concurrent request has sent it under the same idempotency key.
             if record and (existing := IdempotencyRecord.objects.using(using).find_existing(record)):
                 return existing
@@ -118,6 +123,24 @@ class MessageManager(models.Manager.from_queryset(MessageQuerySet)):  # type: ig
             raise SelfMessage
         if api_key:
             api_key.require("send", sender.pk)
+
+    @staticmethod
+    def _check_allowed(message: "Message", using: str, is_blocked: bool | None, *, has_upload: bool) -> None:
+        """Raise ``NotAllowed``, ``TextTooLong`` or ``TextNotUnicode``.
+
+        A block is looked for only if the text is refused or a file would be validated. Otherwise, ``_write()`` finds it
+        without a query.
+        """
+        sender, recipient = message.sender, message.recipient
+        if conf.CAN_SEND and not conf.CAN_SEND(sender, recipient, message.api_key):
+            raise NotAllowed
+        text_error = find_text_error(message.text)
+        if is_blocked is None and (text_error or has_upload):
+            is_blocked = Block.objects.using(using).between(sender, recipient).exists()
+        if is_blocked:
+            raise NotAllowed
+        if text_error:
+            raise text_error
 
     def _write(
         self,

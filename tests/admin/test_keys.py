@@ -20,7 +20,7 @@ from ossn_messaging.models import APIKey
 from tests.support.api import API, page, staff, upload
 from tests.support.storage import files_in
 
-MODELS = ["message", "apikey"]
+MODELS = ["message", "apikey", "block"]
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -29,7 +29,8 @@ client = Client(headers={"Host": "localhost"})
 client.force_login(admin_user)
 message = Message.objects.send(sender=admin_user, recipient=User.objects.create_user("anna"), text="Test")
 api_key, _key = APIKey.objects.create_key("first")
-for path in ("message/", f"message/{message.pk}/change/", "apikey/", "apikey/add/", f"apikey/{api_key.pk}/change/"):
+paths = "message/", f"message/{message.pk}/change/", "block/", "block/add/"
+for path in (*paths, "apikey/", "apikey/add/", f"apikey/{api_key.pk}/change/"):
     response = client.get(f"/admin/ossn_messaging/{path}")
     assert response.status_code == 200, path
 (name,) = (line for line in response.content.decode().splitlines() if 'id="id_name"' in line)

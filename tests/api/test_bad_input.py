@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from ossn_messaging.api.views import MessageSend
+from ossn_messaging.attachments.uploads import max_body_size
 from ossn_messaging.models import Message
 from tests.support.api import API, SEND, upload
 from tests.support.files import PDF
@@ -349,3 +350,18 @@ def test_any_request_gets_an_envelope(api: API, content_type: str, content: byte
     response = api.client.generic("POST", path, content, content_type)
     assert response.status_code in (200, 413, 415)
     assert api.read(response, response.status_code)["code"] in ("106", "200")
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_file_that_is_not_read_to_its_end(api: API, settings: Settings, is_whole: bool) -> None:
+    """If a parameter is missing before the file, it may be in the rest of the body, which is not read."""
+    settings.OSSN_MESSAGING = {"ATTACHMENT_MAX_SIZE": 1}
+    file = part(b'name="attachment"; filename="a.pdf"', b"x" * (max_body_size() + 1))
+    recipient = part(b'name="to"', str(api.recipient.pk).encode())
+    parts = [recipient, file] if is_whole else [file, recipient]
+    fields = {name: value for name, value in api.fields().items() if name != "to"}
+    before = b"".join(part(b'name="%s"' % name.encode(), value.encode()) for name, value in fields.items())
+    sent = b"".join([before, *parts, b"--frontier--\r\n"])
+    answer = api.send_raw(sent, MULTIPART, status=200 if is_whole else 413)
+    text = "the attachment is too large" if is_whole else "the request is too large"
+    assert (answer["code"], answer["message"]) == ("200", f"Message send failed: {text}")

@@ -244,7 +244,7 @@ def test_in_a_view_of_the_site_the_user_is_authenticated_and_has_no_row(api: API
         ("delete", {"id": "1.0"}, "Message delete failed: `id` must be a whole number above 0, and not `1.0`"),
         ("delete", {"id": "1", "for": "you"}, "Message delete failed: `for` must be `all` or `me`, and not `you`"),
         ("delete", {"id": "999"}, "Message delete failed: this user has no message with the `id` `999`"),
-        ("delete", {}, "Message delete failed: this user has no message with the `id` ``"),
+        ("delete", {}, "Message delete failed: `id` must be a whole number above 0, and not ``"),
     ],
 )
 def test_an_error_names_the_parameter_and_the_value(api: API, path: str, parameters: dict[str, str], text: str) -> None:

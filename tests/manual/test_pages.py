@@ -53,7 +53,9 @@ from tests.support.storage import keep_attachments_in_s3
 SETTINGS = claimed("settings.py")
 SENDING = claimed("python", holding="objects.send(")
 READING = claimed("python", holding="objects.recent(")
+BLOCKING = claimed("python", holding="Block.objects.block(")
 RULES = claimed("rules.py")
+NAMES = claimed("names.py")
 CLIENT = claimed("client.py")
 POLLING = claimed("poll.py")
 RECEIVERS = claimed("notifications.py")
@@ -153,9 +155,19 @@ def tenancy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tenancy", module)
 
 
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module that the manual names in ``USER_DISPLAY``."""
+    (block,) = NAMES
+    module = ModuleType("names")
+    exec(block.text, vars(module))
+    monkeypatch.setitem(sys.modules, "names", module)
+
+
 @pytest.mark.django_db
+@pytest.mark.usefixtures("names", "rules", "tenancy")
 @pytest.mark.parametrize("block", SETTINGS, ids=str)
-def test_settings(block: Block, settings: Settings, rules: None, tenancy: None) -> None:
+def test_settings(block: Block, settings: Settings) -> None:
     names = given(block.in_a_site(), STORAGES=global_settings.STORAGES)
     assert "# ..." not in block.in_a_site()
     for name, value in names.items():
@@ -189,6 +201,13 @@ def test_python_that_reads(sender: User, recipient: User, capsys: pytest.Capture
     assert Message.objects.count() == 2
 
 
+def test_blocking(sender: User, recipient: User, capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = BLOCKING
+    exec(block.text, {"anna": sender, "ben": recipient})
+    assert capsys.readouterr().out == f"{sender}\n"
+    Message.objects.send(sender=sender, recipient=recipient, text="Test")
+
+
 @pytest.mark.parametrize("block", RULES, ids=str)
 def test_rules_of_the_sites_own(block: Block, api: API, settings: Settings, rules: None) -> None:
     exec(block.text, vars(sys.modules["rules"]))
@@ -197,6 +216,13 @@ def test_rules_of_the_sites_own(block: Block, api: API, settings: Settings, rule
     assert [found for found in run_checks() if not found.is_silenced()] == []
     assert "drafts are not sent" in api.fails("200", attachment=upload("A Draft.pdf", PDF))
     api.ok(attachment=upload("dummy.pdf"))
+
+
+@pytest.mark.usefixtures("names")
+def test_names_of_users(api: API, settings: Settings) -> None:
+    settings.OSSN_MESSAGING = {"USER_DISPLAY": "names.public_names"}
+    user = api.ok()["message_from"]
+    assert (user["username"], user["fullname"]) == (f"member{api.sender.pk}", api.sender.first_name)
 
 
 @pytest.mark.parametrize("block", RECEIVERS, ids=str)

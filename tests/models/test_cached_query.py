@@ -199,7 +199,7 @@ def test_the_managers_of_a_site_are_asked_each_time(
     manager = Visible()
     manager.model = User
     monkeypatch.setitem(vars(User._meta), "default_manager", manager)
-    assert get_sender_and_recipient(str(sender.pk), str(recipient.pk)) == (sender, recipient)
+    assert get_sender_and_recipient(str(sender.pk), str(recipient.pk)) == (sender, recipient, False)
     monkeypatch.setattr(manager, "hidden", recipient.username)
     with pytest.raises(UserNotFound):
         get_sender_and_recipient(str(sender.pk), str(recipient.pk))

@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.db import DEFAULT_DB_ALIAS, connections, models, transaction
 from pytest_django import Settings
 
-from ossn_messaging.exceptions import UserNotPermitted
-from ossn_messaging.models import APIKey, Conversation, IdempotencyRecord, Message
+from ossn_messaging.exceptions import NotAllowed, UserNotPermitted
+from ossn_messaging.models import APIKey, Block, Conversation, IdempotencyRecord, Message
 from tests.support.api import upload
 
 THERE = "there"
@@ -153,3 +153,22 @@ def test_what_is_changed_is_changed_where_it_is(sender: User, recipient: User, t
     with transaction.atomic(using=THERE):
         messages.order_by("pk")[0].delete()
     assert list(conversations.order_by("message_count").values_list("message_count", flat=True)) == [0, 2]
+
+
+@pytest.mark.sends
+@pytest.mark.parametrize("router", [Told(), OfTheApp()])
+def test_blocks_are_read_where_they_are_written(
+    sender: User, recipient: User, there: None, settings: Settings, router: Any
+) -> None:
+    settings.DATABASE_ROUTERS = [router]
+    blocks, messages = Block.objects.db_manager(THERE), Message.objects.db_manager(THERE)
+    if isinstance(router, OfTheApp):
+        blocks, messages = Block.objects, Message.objects
+    blocks.block(sender, recipient)
+    assert list(blocks.blocked_by(sender)) == [recipient]
+    for file in (None, upload("dummy.pdf")):
+        with pytest.raises(NotAllowed):
+            messages.send(sender=recipient, recipient=sender, text="Test", upload=file)
+    blocks.unblock(sender, recipient)
+    assert list(blocks.blocked_by(sender)) == []
+    messages.send(sender=recipient, recipient=sender, text="Test")

@@ -192,9 +192,8 @@ def test_what_is_not_ones_own_is_not_deleted(api: API, stranger: User) -> None:
     expected = f"Message delete failed: this user has no message with the `id` `{number}`"
     for answer in refused:
         assert (answer["code"], answer["message"]) == ("200", expected)
-    for unknown in ("999999999", ""):
-        assert delete(api, unknown, api.sender)["message"] == expected.replace(f"`{number}`", f"`{unknown}`")
-    for wrong in ("abc", "-1", "0", "9" * 30):
+    assert delete(api, "999999999", api.sender)["message"] == expected.replace(f"`{number}`", "`999999999`")
+    for wrong in ("", "abc", "-1", "0", "9" * 30):
         expected = f"Message delete failed: `id` must be a whole number above 0, and not `{wrong}`"
         assert delete(api, wrong, api.sender)["message"] == expected
     after = seen(api, api.sender, api.recipient)

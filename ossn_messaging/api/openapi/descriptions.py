@@ -76,9 +76,15 @@ ENDPOINT: tuple[ErrorFactory, ...] = (
 READ: tuple[ErrorFactory, ...] = (errors.ReaderNotFound, lambda: errors.ScopeMissing("read"), *ENDPOINT)
 DELETE: tuple[ErrorFactory, ...] = (
     errors.ReaderNotFound,
-    lambda: errors.MessageNotFound("5"),
+    lambda: errors.MessageNotFound(5),
     lambda: errors.InvalidParameter("for", "both", _("`all` or `me`")),
     lambda: errors.ScopeMissing("send"),
+    *ENDPOINT,
+)
+BLOCKLIST: tuple[ErrorFactory, ...] = (
+    lambda: errors.BlankParameter("guid"),
+    errors.UserNotFound,
+    lambda: errors.ScopeMissing("read"),
     *ENDPOINT,
 )
 SEND: tuple[ErrorFactory, ...] = (
@@ -97,7 +103,18 @@ SEND: tuple[ErrorFactory, ...] = (
     *ENDPOINT,
 )
 
+
+def blocking(parameter: str) -> tuple[ErrorFactory, ...]:
+    return (
+        lambda: errors.BlankParameter("guid", parameter),
+        errors.UserNotFound,
+        lambda: errors.ScopeMissing("send"),
+        *ENDPOINT,
+    )
+
+
 READER = user("guid", _("the user who reads"))
+BLOCKER = user("guid", _("the user who blocks"))
 DESCRIPTIONS: dict[type[EnvelopeView], Description] = {
     views.MessageSend: Description(
         "sendMessage",
@@ -165,6 +182,27 @@ DESCRIPTIONS: dict[type[EnvelopeView], Description] = {
         ),
         DELETE,
         "True",
+    ),
+    views.UserBlock: Description(
+        "blockUser",
+        _("Block a user: neither can send a message to the other"),
+        lambda: (BLOCKER, user("to_block_guid", _("the user to block"), 2)),
+        (*blocking("to_block_guid"), errors.SelfBlock),
+        "Success",
+    ),
+    views.UserUnblock: Description(
+        "unblockUser",
+        _("Remove a block"),
+        lambda: (BLOCKER, user("to_unblock_guid", _("the blocked user"), 2)),
+        blocking("to_unblock_guid"),
+        "Success",
+    ),
+    views.UserBlocklist: Description(
+        "listBlockedUsers",
+        _("List the users whom a user has blocked, the last one first"),
+        lambda: (BLOCKER,),
+        BLOCKLIST,
+        "Blocklist",
     ),
     views.AttachmentFile: Description(
         "getAttachment",

@@ -68,6 +68,8 @@ def _operation_id(path: str, method: str, description: Description) -> str:
 def _tag(path: str, description: Description) -> str:
     if not description.payload:
         return _("Files")
+    if "/user/" in path:
+        return _("Blocks")
     return _("Messages, version 1.0") if _is_version_1(path) else pgettext("of users", "Messages")
 
 

@@ -10,6 +10,7 @@ from ossn_messaging.api.avatars import avatar_hash
 from ossn_messaging.api.signing import FROM, SIGNATURE, TO
 from ossn_messaging.conf import conf
 from ossn_messaging.exceptions import BlankMessage
+from ossn_messaging.models.blocks import MAX_BLOCKED_USERS
 from ossn_messaging.models.conversations import MAX_UNREAD_MESSAGES
 
 Schema = dict[str, Any]
@@ -120,7 +121,21 @@ def _envelope(payload: str, code: str, message: str) -> Schema:
     )
 
 
-PAYLOADS = ("Sent", "Added", "List", "ListV1", "New", "NewV1", "Recent", "RecentV1", "Unread", "Updates", "True")
+PAYLOADS = (
+    "Sent",
+    "Added",
+    "List",
+    "ListV1",
+    "New",
+    "NewV1",
+    "Recent",
+    "RecentV1",
+    "Unread",
+    "Updates",
+    "True",
+    "Success",
+    "Blocklist",
+)
 
 
 def schemas() -> dict[str, Schema]:
@@ -208,6 +223,8 @@ def schemas() -> dict[str, Schema]:
             }
         ),
         "Unread": an_object({"count": number(3), "conversations": number(2)}),
+        "Success": an_object({"success": ref("True")}),
+        "Blocklist": an_object({"list": _list("User", MAX_BLOCKED_USERS)}),
         "Failure": _envelope("False", "FailureCode", BlankMessage.text),
     }
     done = "Request successfully executed"
