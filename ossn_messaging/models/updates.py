@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row", bound=models.Model)
 
-CURSOR = re.compile(r"1-([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,11})")
+CURSOR = re.compile(r"1-([0-9]{1,19})-([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,11})")
 CURSOR_MAX_AGE = timedelta(days=30)
 UPDATE_MAX_AGE = CURSOR_MAX_AGE + timedelta(days=1)
 """A day longer than that of a cursor, because the clocks of servers differ."""
