@@ -39,6 +39,7 @@ urlpatterns = [
     *endpoint("api/v2.0/message/new", views.MessageNew, "message-new"),
     *endpoint("api/v2.0/message/recent", views.MessageRecent, "message-recent"),
     *endpoint("api/v2.0/message/unread", views.MessageUnread, "message-unread"),
+    *endpoint("api/v2.0/message/updates", views.MessageUpdates, "message-updates"),
     *endpoint("api/v2.0/message/delete", views.MessageDelete, "message-delete"),
     *endpoint("api/v2.0/user/block", views.UserBlock, "user-block"),
     *endpoint("api/v2.0/user/unblock", views.UserUnblock, "user-unblock"),

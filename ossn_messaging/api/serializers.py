@@ -12,7 +12,7 @@ from ossn_messaging.api.avatars import avatar_url
 from ossn_messaging.api.display import display_names
 from ossn_messaging.api.signing import attachment_url
 from ossn_messaging.conf import conf
-from ossn_messaging.models import Attachment, Message
+from ossn_messaging.models import Attachment, Message, Update
 
 LINE_BREAK = re.compile(r"\r\n|\n\r|\n|\r")
 
@@ -84,6 +84,16 @@ def new_object_v1(request: HttpRequest, message: Message, reader_id: int, users:
     item["file:attachment"] = attachment.file.name
     file = {"attachment_guid": str(attachment.pk), "attachment_name": f"{kind}:{attachment.name}"}
     return item | _deletions(message) | file
+
+
+def read_object(update: Update) -> dict[str, Any]:
+    """Return a user who has read the messages to them up to an id."""
+    return {"guid": update.other_id, "id": update.read_message_id}
+
+
+def deleted_object(update: Update) -> dict[str, Any]:
+    """Return a deletion: of a message, of its attachment, or, if ``id`` is ``False``, of all messages with a user."""
+    return {"guid": update.other_id, "id": update.message_id or False, "for": update.kind}
 
 
 def _attachment(message: Message) -> Attachment | None:

@@ -21,10 +21,12 @@ from ossn_messaging.api.endpoints import Endpoint, EnvelopeView
 from ossn_messaging.api.envelope import success
 from ossn_messaging.api.serializers import (
     added_object,
+    deleted_object,
     is_online,
     listed_object,
     new_object,
     new_object_v1,
+    read_object,
     sent_object,
     user_object,
 )
@@ -43,7 +45,7 @@ from ossn_messaging.exceptions import (
     ReadFailed,
     UserNotFound,
 )
-from ossn_messaging.models import APIKey, Attachment, Block, Conversation, Message
+from ossn_messaging.models import APIKey, Attachment, Block, Conversation, Message, Update
 from ossn_messaging.models.blocks import MAX_BLOCKED_USERS
 from ossn_messaging.models.messages import clean_text
 from ossn_messaging.models.users import (
@@ -187,9 +189,12 @@ class MessageList(ReadEndpoint):
         conversation = self.find_conversation("to")
         reader, other = conversation.user, conversation.other_user
         users = self.shown(request, reader, other)
-        page = conversation.page(
-            self.page_number, before=self.id_parameter("before") if self.parameter("before").strip() else None
+        before, after = (
+            self.id_parameter(name) if self.parameter(name).strip() else None for name in ("before", "after")
         )
+        if before and after:
+            raise InvalidParameter("after", str(after), _("absent if there is `before`"))
+        page = conversation.page(self.page_number, before=before, after=after)
         payload = {
             "list": [self.listed(request, message, reader.pk, users) for message in reversed(page)] or False,
             "withuser": self.withuser_object(request, other),
@@ -278,6 +283,27 @@ class MessageUnread(ReadEndpoint):
     def post(self, request: Request) -> Response:
         unread = Conversation.objects.unread(*self.find_users())
         return success(request, {"count": unread.messages, "conversations": unread.conversations})
+
+    get = post
+
+
+class MessageUpdates(ReadEndpoint):
+    """The endpoint ``message/updates``, which returns what happened to a user's messages since the last answer."""
+
+    def post(self, request: Request) -> Response:
+        (reader,) = self.find_users()
+        updates = Update.objects.poll(reader, self.parameter("after").strip())
+        users = {
+            user_id: user_id for message in updates.messages for user_id in (message.sender_id, message.recipient_id)
+        }
+        payload = {
+            "list": [self.listed(request, message, reader.pk, users) for message in updates.messages] or False,
+            "read": [read_object(update) for update in updates.read] or False,
+            "deleted": [deleted_object(update) for update in updates.deleted] or False,
+            "after": updates.after,
+            "more": updates.has_more,
+        }
+        return success(request, payload)
 
     get = post
 

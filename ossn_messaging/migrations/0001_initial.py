@@ -246,8 +246,19 @@ class Migration(migrations.Migration):
                 ),
                 ("last_message_at", models.DateTimeField(null=True, verbose_name="time of the last message")),
                 (
+                    "first_unnumbered_sequence",
+                    models.PositiveBigIntegerField(
+                        default=1, editable=False, null=True, verbose_name="first sequence number without an update"
+                    ),
+                ),
+                (
+                    "has_unnumbered_read",
+                    models.BooleanField(default=False, editable=False, verbose_name="read without an update"),
+                ),
+                (
                     "other_user",
                     models.ForeignKey(
+                        db_index=False,
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="+",
                         to=settings.AUTH_USER_MODEL,
@@ -272,10 +283,64 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(fields=["user", "-last_message_at", "-other_user"], name="ossn_conversation_recent"),
                     models.Index(fields=["user", "unread_count"], name="ossn_conversation_unread"),
+                    models.Index(fields=["user", "first_unnumbered_sequence"], name="ossn_conversation_new"),
+                    models.Index(fields=["other_user", "has_unnumbered_read"], name="ossn_conversation_read"),
                 ],
                 "constraints": [
                     models.UniqueConstraint(fields=("user", "other_user"), name="ossn_conversation_unique")
                 ],
+            },
+        ),
+        migrations.CreateModel(
+            name="UpdateFeed",
+            fields=[
+                (
+                    "user",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="+",
+                        serialize=False,
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
+                ("last_number", models.PositiveBigIntegerField(default=0, verbose_name="last number")),
+            ],
+            options={
+                "verbose_name": "feed of updates",
+                "verbose_name_plural": "feeds of updates",
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
+            name="Update",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveBigIntegerField(null=True, verbose_name="number")),
+                ("kind", models.CharField(max_length=10, verbose_name="kind")),
+                ("other_id", models.PositiveBigIntegerField(verbose_name="id of the other user")),
+                ("message_id", models.PositiveBigIntegerField(null=True, verbose_name="id of the message")),
+                ("first_sequence", models.PositiveBigIntegerField(default=0, verbose_name="first sequence number")),
+                ("last_sequence", models.PositiveBigIntegerField(default=0, verbose_name="last sequence number")),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="created at")),
+                (
+                    "user",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "update",
+                "verbose_name_plural": "updates",
+                "default_permissions": (),
+                "constraints": [models.UniqueConstraint(fields=("user", "number"), name="ossn_update_unique")],
             },
         ),
         migrations.AddIndex(

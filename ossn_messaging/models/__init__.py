@@ -6,5 +6,6 @@ from ossn_messaging.models.blocks import Block
 from ossn_messaging.models.conversations import Conversation
 from ossn_messaging.models.idempotency import IdempotencyRecord
 from ossn_messaging.models.messages import Message
+from ossn_messaging.models.updates import Update, UpdateFeed
 
-__all__ = ["APIKey", "Attachment", "Block", "Conversation", "IdempotencyRecord", "Message"]
+__all__ = ["APIKey", "Attachment", "Block", "Conversation", "IdempotencyRecord", "Message", "Update", "UpdateFeed"]

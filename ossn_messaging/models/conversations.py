@@ -30,10 +30,11 @@ MAX_UNREAD_MESSAGES = 1000
 RECORD_MESSAGE = """
 INSERT INTO {table} (
     {user}, {other_user}, {sequence}, {message_count}, {unread_count}, {last_read_sequence}, {last_sequence},
-    {last_message_at}
+    {last_message_at}, {first_unnumbered_sequence}, {has_unnumbered_read}
 )
-VALUES (%s, %s, 1, 1, %s, 0, 1, %s), (%s, %s, 1, 1, %s, 0, 1, %s)
+VALUES (%s, %s, 1, 1, %s, 0, 1, %s, 1, FALSE), (%s, %s, 1, 1, %s, 0, 1, %s, 1, FALSE)
 {on_conflict}
+    {first_unnumbered_sequence} = COALESCE({table}.{first_unnumbered_sequence}, {table}.{sequence} + 1),
     {last_sequence} = {table}.{sequence} + 1,
     {sequence} = {table}.{sequence} + 1,
     {message_count} = {table}.{message_count} + 1,
@@ -152,10 +153,11 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
             if locked is None:  # one of the two users was deleted meanwhile
                 return 0
             unread = received.filter(sequence__gt=locked.last_read_sequence, sequence__lte=last_sequence)
-            locked.last_read_sequence = max(locked.last_read_sequence, last_sequence)
+            if last_sequence > locked.last_read_sequence:
+                locked.last_read_sequence, locked.has_unnumbered_read = last_sequence, True
             before = locked.unread_count
             locked.unread_count = received.filter(sequence__gt=locked.last_read_sequence).count()
-            locked.save(using=using, update_fields=["last_read_sequence", "unread_count"])
+            locked.save(using=using, update_fields=["last_read_sequence", "unread_count", "has_unnumbered_read"])
             if before > locked.unread_count:
                 read = {"conversation": conversation, "messages": unread}
                 transaction.on_commit(partial(message_read.send_robust, sender=self.model, **read), using=using)
@@ -193,6 +195,10 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         current = self.all()
         current._for_write = True  # type: ignore[attr-defined]
         return current
+
+    def with_peer_read(self, user_id: int, *other_ids: int) -> Self:
+        """Return the user's conversations with other users, each with ``peer_last_read_sequence``."""
+        return self.filter(user_id=user_id, other_user_id__in=other_ids)._with_peer_read()
 
     def _with_peer_read(self) -> Self:
         mirrored = self.model.objects.filter(user=OuterRef("other_user"), other_user=OuterRef("user"))
@@ -298,6 +304,7 @@ class Conversation(models.Model):
     other_user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.CASCADE,
+        db_index=False,
         related_name="+",
         verbose_name=_("other user"),
     )
@@ -313,6 +320,13 @@ class Conversation(models.Model):
     """The sequence number of the newest message that the user has not deleted, ``None`` if there are none."""
     last_message_at = models.DateTimeField(_("time of the last message"), null=True)
     """The time of the message with the number ``last_sequence``, ``None`` if there is none."""
+
+    first_unnumbered_sequence = models.PositiveBigIntegerField(
+        _("first sequence number without an update"), default=1, null=True, editable=False
+    )
+    """The messages from this sequence number on have no number in the updates of the user yet. ``None``: all have."""
+    has_unnumbered_read = models.BooleanField(_("read without an update"), default=False, editable=False)
+    """Whether ``last_read_sequence`` has no number in the updates of the other user yet."""
 
     peer_last_read_sequence: int | None = None
     """The other user has read the user's messages up to this sequence number; ``None`` if it is not loaded."""
@@ -336,19 +350,28 @@ class Conversation(models.Model):
         indexes = [
             models.Index(fields=["user", "-last_message_at", "-other_user"], name="ossn_conversation_recent"),
             models.Index(fields=["user", "unread_count"], name="ossn_conversation_unread"),
+            # For the updates of the user, and of the other user.
+            models.Index(fields=["user", "first_unnumbered_sequence"], name="ossn_conversation_new"),
+            models.Index(fields=["other_user", "has_unnumbered_read"], name="ossn_conversation_read"),
         ]
 
     def __str__(self) -> str:
         return _("conversation %(id)s") % {"id": self.pk}
 
-    def page(self, number: int = 1, *, before: int | None = None, size: int | None = None) -> "list[Message]":
+    def page(
+        self, number: int = 1, *, before: int | None = None, after: int | None = None, size: int | None = None
+    ) -> "list[Message]":
         """Return a page of the messages that the user has not deleted, newest first.
 
-        ``number`` counts pages from 1. If ``before`` is the id of a message, the page has the messages before that
-        message and ``number`` is ignored; this is equally fast for old and new messages. ``size`` is ``PAGE_SIZE`` by
-        default.
+        ``number`` counts pages from 1. If ``before`` or ``after`` is the id of a message, the page has the messages
+        next before or after that message, and ``number`` is ignored; this is equally fast for old and new messages.
+        ``size`` is ``PAGE_SIZE`` by default.
         """
         size = size or conf.PAGE_SIZE
+        if after is not None:
+            later = stored_messages(self._state.db)
+            first = later.sequence_of(after, self, step=1)
+            return self.annotate_read(reversed(later.page_from(self.user_id, self.other_user_id, first, size=size)))
         skip, below = (max(number, 1) - 1) * size, self.sequence + 1
         if before is None and skip >= self.message_count:
             return []

@@ -14,6 +14,7 @@ from django.utils import timezone
 from ossn_messaging.attachments.uploads import temporary_file
 from ossn_messaging.models.attachments import Attachment
 from ossn_messaging.models.conversations import Conversation
+from ossn_messaging.models.updates import Update, UpdateKind
 from ossn_messaging.signals import message_deleted
 from ossn_messaging.storage import delete_file
 
@@ -27,7 +28,9 @@ class DeletingQuerySet(models.QuerySet["Message"]):
         self._for_write = True
         with transaction.atomic(using=self.db):
             self._lock(self.using(self.db).order_by().values_list("sender_id", "recipient_id").distinct())
-            return super().delete()
+            deleted = super().delete()
+            Update.objects.using(self.db).prune()
+            return deleted
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
@@ -51,6 +54,8 @@ class DeletingQuerySet(models.QuerySet["Message"]):
                 rows = self._rows(message for message in seen if getattr(message, f"{role}_id") == user.pk)
                 rows.update(**{f"deleted_by_{role}": True})
             Conversation.objects.using(self.db).decrement_counters(gone)
+            ids = ((*users, message.pk) for users, messages in gone.items() for message in messages)
+            Update.objects.using(self.db).record(UpdateKind.DELETED_FOR_USER, ids)
             both = [message for message in seen if message.deleted_by_sender and message.deleted_by_recipient]
             if both:
                 self._rows(both).delete()
@@ -75,6 +80,7 @@ class DeletingQuerySet(models.QuerySet["Message"]):
             for message in left:
                 message.text, message.deleted_at = "", now
                 message.lacks_attachment()
+            self._record(UpdateKind.DELETED_FOR_BOTH, left)
             self._announce(left, None)
         return len(locked)
 
@@ -84,6 +90,8 @@ class DeletingQuerySet(models.QuerySet["Message"]):
         """Delete the attachments of the messages for both users, and return their number. The texts stay."""
         with self._locked() as locked:
             _deleted, numbers = Attachment.objects.using(self.db).filter(message__in=locked).delete()
+            attached = [message for message in locked if hasattr(message, "attachment")]
+            self._record(UpdateKind.DELETED_ATTACHMENT, attached)
         return numbers.get(Attachment._meta.label, 0)
 
     delete_attachments.alters_data = True  # type: ignore[attr-defined]
@@ -96,6 +104,7 @@ class DeletingQuerySet(models.QuerySet["Message"]):
             found = list(self.using(self.db))
             self._lock((message.sender_id, message.recipient_id) for message in found)
             yield list(self._rows(found).select_related("attachment", "sender", "recipient"))
+            Update.objects.using(self.db).prune()
 
     def _rows(self, messages: "Iterable[Message]") -> models.QuerySet["Message"]:
         rows: models.QuerySet[Message] = self.model.objects.using(self.db)
@@ -103,6 +112,16 @@ class DeletingQuerySet(models.QuerySet["Message"]):
 
     def _lock(self, pairs: "Iterable[tuple[int, int]]") -> None:
         Conversation.objects.using(self.db).lock(pairs)
+
+    def _record(self, kind: UpdateKind, messages: "list[Message]") -> None:
+        """Record a deletion for the users who still see the messages."""
+        seen = (
+            (user_id, other_id, message.pk)
+            for message in messages
+            for user_id, other_id, deleted in message.participants()
+            if not deleted
+        )
+        Update.objects.using(self.db).record(kind, seen)
 
     def _announce(self, messages: "list[Message]", user: AbstractBaseUser | None) -> None:
         for message in messages:
@@ -130,7 +149,7 @@ def cascade_in_batches(collector: Any, field: Any, messages: Any, using: str) ->
     if of_users is None:
         of_users = BatchedMessageDeletion(messages.model)
         collector.fast_deletes.append(of_users)
-    of_users.querysets.append(messages.order_by("pk"))
+    of_users.querysets.append((field.name, messages.order_by("pk")))
 
 
 cascade_in_batches.lazy_sub_objs = True  # type: ignore[attr-defined]
@@ -156,7 +175,8 @@ class BatchedMessageDeletion:
 
     def __init__(self, model: "type[Message]") -> None:
         self.model = model
-        self.querysets: list[models.QuerySet[Message]] = []
+        self.querysets: list[tuple[str, models.QuerySet[Message]]] = []
+        """The messages by the field that points to the deleted user."""
         self.files = temporary_file()
         """The names of their files, one per line."""
         weakref.finalize(self, self.files.close)  # if the deletion is rolled back
@@ -164,9 +184,15 @@ class BatchedMessageDeletion:
     def _raw_delete(self, using: str) -> int:
         """Delete the messages and their related rows, and return their number. Files are deleted after the commit."""
         # Lock conversations first, in the global order, to avoid deadlocks.
-        pairs = (rows.order_by().values_list("sender_id", "recipient_id").distinct() for rows in self.querysets)
-        Conversation.objects.using(using).lock({pair for found in pairs for pair in found})
-        count = sum(self._delete_rows(rows, using) for rows in self.querysets)
+        others = set[tuple[int, int]]()
+        for field, rows in self.querysets:
+            other = "recipient_id" if field == "sender" else "sender_id"
+            others.update(rows.order_by().values_list(other, f"{field}_id").distinct())
+        Conversation.objects.using(using).lock(others)
+        count = sum(self._delete_rows(rows, using) for _field, rows in self.querysets)
+        gone = ((user_id, deleted_id, None) for user_id, deleted_id in sorted(others))
+        Update.objects.using(using).record(UpdateKind.DELETED_FOR_USER, gone)
+        Update.objects.using(using).prune()
         transaction.on_commit(self.delete_files, using=using)
         return count
 

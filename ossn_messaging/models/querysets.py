@@ -65,6 +65,12 @@ class MessageQuerySet(DeletingQuerySet):
         return _merged([messages.sent(user_id, other_id), messages.received(user_id, other_id)], size)
 
     @cached_query(related=("attachment",))
+    def page_from(self, user_id: int, other_id: int, first: int, *, size: int) -> "models.QuerySet[Message]":
+        """Return the oldest messages of a user's conversation from the sequence number ``first`` on, oldest first."""
+        messages = self.filter(sequence__gte=first)
+        return _merged([messages.sent(user_id, other_id), messages.received(user_id, other_id)], size, "sequence")
+
+    @cached_query(related=("attachment",))
     def with_ids(self, *ids: int) -> "models.QuerySet[Message]":
         """Return the messages with these ids, with their attachments."""
         return self.filter(pk__in=ids)
@@ -75,16 +81,16 @@ class MessageQuerySet(DeletingQuerySet):
         unread = received.filter(sequence__gt=conversation.last_read_sequence).order_by("sequence")
         return unread.select_related("attachment")
 
-    def sequence_of(self, message_id: int, conversation: "Conversation") -> int:
-        """Return the sequence number of a message in a conversation.
+    def sequence_of(self, message_id: int, conversation: "Conversation", *, step: int = 0) -> int:
+        """Return the sequence number of a message in a conversation, plus ``step``.
 
-        If the message is not there, return the number of the first message with a greater id.
+        If the message is not there, return the number of the first message with a greater id, without ``step``.
 
         Ids and sequence numbers grow in the same order, so a binary search finds it.
         """
         found = self.filter(pk=message_id).values_list("sender_id", "recipient_id", "sequence").first()
         if found and set(found[:2]) == {conversation.user_id, conversation.other_user_id}:
-            return int(found[2])
+            return int(found[2]) + step
 
         def newest_id(sequence: int) -> int:
             return next((message.pk for message in self.in_conversation(conversation, below=sequence + 1)), 0)
@@ -106,14 +112,16 @@ class MessageQuerySet(DeletingQuerySet):
             return cursor.fetchone()[0] or 0
 
 
-def _merged(halves: "list[models.QuerySet[Message, Row]]", size: int) -> "models.QuerySet[Message, Row]":
-    """Return the newest rows of both querysets.
+def _merged(
+    halves: "list[models.QuerySet[Message, Row]]", size: int, ordering: str = "-sequence"
+) -> "models.QuerySet[Message, Row]":
+    """Return the first rows of both querysets, by default the newest.
 
     If the database allows it, each queryset gets a limit before the union, because MariaDB would read all of its rows.
     """
     can_cut = connections[halves[0].db].features.supports_slicing_ordering_in_compound
-    one, other = (half.order_by("-sequence")[:size] if can_cut else half for half in halves)
-    return one.union(other, all=True).order_by("-sequence")[:size]
+    one, other = (half.order_by(ordering)[:size] if can_cut else half for half in halves)
+    return one.union(other, all=True).order_by(ordering)[:size]
 
 
 def _sequence_after(sequences: "models.QuerySet[Message, dict[str, Any]]", skip: int) -> int:

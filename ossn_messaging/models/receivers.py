@@ -6,8 +6,9 @@ from typing import Any
 from django.db import transaction
 from django.db.models.signals import post_delete, pre_delete
 
-from ossn_messaging.models import Attachment, Conversation, Message
+from ossn_messaging.models import Attachment, Conversation, Message, Update
 from ossn_messaging.models.deletion import BatchedMessageDeletion
+from ossn_messaging.models.updates import UpdateKind
 from ossn_messaging.storage import delete_file
 
 
@@ -31,15 +32,22 @@ def lock_message(instance: Message, using: str, origin: object, **kwargs: Any) -
         instance.__dict__["locked"] = rows.first()
 
 
-def update_counters(instance: Message, using: str, **kwargs: Any) -> None:
-    """Subtract a deleted message from the counters of the users who still saw it.
+def update_counters(instance: Message, using: str, origin: object, **kwargs: Any) -> None:
+    """Subtract a deleted message from the counters of the users who still saw it, and record the deletion for them.
 
     If another deletion has already done so, this does nothing.
     """
-    locked: Message | None = instance.__dict__.pop("locked", None)
-    if locked is not None:
-        seen = {(user_id, other_id): [locked] for user_id, other_id, deleted in locked.participants() if not deleted}
-        Conversation.objects.using(using).decrement_counters(seen)
+    if isinstance(origin, BatchedMessageDeletion):  # it records the deletion of whole conversations
+        return
+    is_locked = "locked" in instance.__dict__
+    message: Message | None = instance.__dict__.pop("locked", instance)
+    if message is None:
+        return
+    seen = [(user_id, other_id) for user_id, other_id, deleted in message.participants() if not deleted]
+    if is_locked:
+        Conversation.objects.using(using).decrement_counters({users: [message] for users in seen})
+    gone = ((*users, message.pk) for users in seen)
+    Update.objects.using(using).record(UpdateKind.DELETED_FOR_USER, gone)
 
 
 def connect() -> None:

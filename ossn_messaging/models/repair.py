@@ -177,7 +177,12 @@ def _renumber(halves: "list[MessageQuerySet]", conversations: "ConversationQuery
             message.sequence = sequence
         Message.objects.using(conversations.db).bulk_update([message for _sequence, message in page], ["sequence"])
     for user_id in marks:
-        conversations.filter(user=user_id).update(last_read_sequence=read.get(user_id, sequence))
+        conversations.filter(user=user_id).update(
+            # Clients get all messages again: the numbers that they got updates by are wrong now.
+            first_unnumbered_sequence=1,
+            has_unnumbered_read=True,
+            last_read_sequence=read.get(user_id, sequence),
+        )
 
 
 def _in_order(rows: "models.QuerySet[Row]") -> "Iterator[Row]":

@@ -111,7 +111,8 @@ def operations(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_operation_ids_are_the_names_of_functions() -> None:
     version_2 = ["sendMessage", "listMessages", "listNewMessages", "listRecentMessages", "deleteMessage"]
     blocks = ["blockUser", "unblockUser", "listBlockedUsers"]
-    by_post = [*version_2, "countUnreadMessages", *blocks, *(f"{name}V1" for name in version_2)]
+    others = ["countUnreadMessages", "listUpdates", *blocks]
+    by_post = [*version_2, *others, *(f"{name}V1" for name in version_2)]
     by_get = [f"{name}ByGet" for name in by_post]
     assert sorted(operations(generated())) == sorted([*by_post, *by_get, "getAttachment", "getAvatar"])
 
@@ -143,6 +144,7 @@ STEADY = {
     "attachment_guid": "175",
     "count": 1,
     "conversations": 1,
+    "after": "1-1-7-0-1714841244",
 }
 
 
@@ -155,6 +157,16 @@ def steady(answer: Any, ids: dict[int, int]) -> Any:
     if isinstance(answer, str):
         return re.sub(r"(?<=attachment/)\w+|(?<=:)[\w-]{6,}", "...", answer)
     return ids.get(answer, answer) if type(answer) is int else answer
+
+
+def cursor_before_everything(api: API) -> str:
+    """Return a cursor after which there are a message with a file, a read mark and a deletion."""
+    deleted = api.ok()["id"]
+    cursor: str = api.told("v2.0/message/updates", guid=api.sender.pk)["after"]
+    api.told("v2.0/message/list", guid=api.recipient.pk, to=api.sender.pk, markallread=1)
+    api.told("v2.0/message/delete", guid=api.sender.pk, id=deleted)
+    api.ok(attachment=upload("dummy.pdf"))
+    return cursor
 
 
 @every_setting
@@ -177,6 +189,7 @@ def test_the_example_of_a_response_is_the_answer_to_that_of_the_request(
         given |= {name: users[given[name]] for name in given if name in ("from", "to") or name.endswith("guid")}
         given |= {"offset": 1} if "offset" in fields else {}
         given |= {"attachment": upload("dummy.pdf")} if "attachment" in fields else {}
+        given |= {"after": cursor_before_everything(api)} if url.endswith("updates") else {}
         answer = api.read(api.client.post(url, {"api_key_token": api.key, **given}))
         name = requests[url]["responses"]["200"]["$ref"].rpartition("/")[2]
         example = schema["components"]["responses"][name]["content"]["application/json"]["examples"]["100"]["value"]

@@ -112,7 +112,7 @@ def sides(size: Size) -> Iterator[Row]:
     for one, other, count in size.conversations():
         at = START + timedelta(seconds=count * 20)
         for sender, recipient, received in ((one, other, count // 3), (other, one, count - count // 3)):
-            yield next(number), sender, recipient, count, count, received, 0, count, at
+            yield next(number), sender, recipient, count, count, received, 0, count, at, 1, "f"
 
 
 def copy(cursor: Any, model: Any, rows: Iterator[Row]) -> None:
@@ -169,10 +169,16 @@ def things(size: Size, key: str) -> dict[str, Callable[[], Any]]:
         if staff.get(f"/admin/ossn_messaging/message/{path}").status_code != 200:
             raise RuntimeError(path)
 
+    def poll() -> Any:
+        cursors[0] = ask("updates", **mine, after=cursors[0])["after"]
+
     pair = {"from": BUSY, "to": OTHER, "message": "words"}
     mine, between = {"guid": BUSY}, {"guid": BUSY, "to": OTHER}
     half = size.messages // 40
     first = 1 + half
+    start = time.perf_counter()
+    cursors = [ask("updates", **mine)["after"]]
+    sys.stdout.write(f"the first cursor of all: {(time.perf_counter() - start) * 1000:.1f} ms\n")
     return {
         "send": lambda: ask("send", **pair),
         "send, to someone new": lambda: ask("send", **pair | {"from": OTHER, "to": size.users - next(turns)}),
@@ -185,6 +191,15 @@ def things(size: Size, key: str) -> dict[str, Callable[[], Any]]:
         "recent": lambda: ask("recent", **mine),
         "recent, fifth page": lambda: ask("recent", **mine, offset=5),
         "unread": lambda: ask("unread", **mine),
+        "list, after one in the middle": lambda: ask("list", **between, after=first),
+        "updates, nothing new": poll,
+        "updates, a cursor of now": lambda: ask("updates", **mine),
+        "send, and updates with the message": lambda: (ask("send", **pair), poll()),
+        "mark as read, and updates of the other": lambda: (
+            ask("send", **pair),
+            ask("list", guid=OTHER, to=BUSY, markallread=1),
+            poll(),
+        ),
         "mark as read": lambda: ask("list", **between, markallread=1),
         "delete for oneself": lambda: ask("delete", **mine, id=first + next(turns), **{"for": "me"}),
         "delete for both": lambda: ask("delete", guid=BUSY, id=ask("send", **pair)["id"], **{"for": "all"}),

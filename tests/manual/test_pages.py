@@ -57,6 +57,7 @@ BLOCKING = claimed("python", holding="Block.objects.block(")
 RULES = claimed("rules.py")
 NAMES = claimed("names.py")
 CLIENT = claimed("client.py")
+POLLING = claimed("poll.py")
 RECEIVERS = claimed("notifications.py")
 TENANCY = claimed("tenancy.py")
 NGINX = claimed("nginx")
@@ -235,6 +236,31 @@ def test_a_receiver_of_the_signal(block: Block, sender: User, recipient: User, m
     finally:
         assert message_sent.disconnect(names["notify"])
     assert [mail.to for mail in mailoutbox] == [["ben@example.com"]]
+
+
+def test_a_client_that_polls(api: API, stranger: User, live_server: LiveServer) -> None:
+    (block,) = POLLING
+    names: dict[str, Any] = {}
+    exec(block.text.replace("https://example.com", live_server.url), names)
+    inbox = names["Inbox"](api.key, api.sender.pk)
+    sent = [api.ok(message=f"message {number}")["id"] for number in range(12)]
+    with_file = api.ok(from_=stranger.pk, to=api.sender.pk, attachment=upload("dummy.pdf"))["id"]
+    inbox.poll()
+    assert sorted(inbox.messages) == [*sent, with_file]
+    api.told("v2.0/message/list", guid=api.recipient.pk, to=api.sender.pk, markallread=1)
+    api.told("v2.0/message/delete", guid=api.sender.pk, id=sent[0], for_="me")
+    api.told("v2.0/message/delete", guid=stranger.pk, id=with_file)
+    inbox.poll()
+    assert sorted(inbox.messages) == [*sent[1:], with_file]
+    assert {inbox.messages[number]["viewed"] for number in sent[1:]} == {"1"}
+    deleted = inbox.messages[with_file]
+    assert (deleted["message"], deleted["is_deleted"]) == ("", "1")
+    assert "attachment_url" not in deleted
+    stranger.delete()
+    inbox.poll()
+    assert sorted(inbox.messages) == sent[1:]
+    with pytest.raises(ValueError, match="after"):
+        inbox.ask(after="x")
 
 
 @pytest.mark.parametrize("block", CLIENT, ids=str)

@@ -12,7 +12,7 @@ from tests.support.api import API
 from tests.support.readme import pages
 
 PUBLIC = {
-    "ossn_messaging.models": ["Message", "Attachment", "Conversation", "APIKey", "Block"],
+    "ossn_messaging.models": ["Message", "Attachment", "Conversation", "APIKey", "Block", "Update"],
     "ossn_messaging.authentication": ["APIKeyAuthentication"],
     "ossn_messaging.storage": ["LocalAttachmentStorage", "S3AttachmentStorage"],
     "ossn_messaging.signals": ["message_sent"],

@@ -115,6 +115,7 @@ class Site:
         What is another each time is as in the manual.
         """
         url = self.serve()
+        command = re.sub(r"(after=1-.+-)1714841244", rf"\g<1>{int(time.time())}", command)
         shown = self.run(command.replace(EXAMPLE, url).replace("KEY", self.key))
         self.answer = json.loads(steady(shown.replace(url, EXAMPLE).replace(f'"{HOST}"', '"example.com"')))
         return self.answer
@@ -148,6 +149,7 @@ class Site:
 def steady(answer: str) -> str:
     """Return an answer in JSON without what is another each time."""
     answer = re.sub(r'("time(?:_token)?": ?)\d+', r"\g<1>1714841244", answer)
+    answer = re.sub(r'("after": ?"1(?:-\d+){3})-\d+', r"\g<1>-1714841244", answer)
     answer = re.sub(r"attachment/[0-9a-f]{32}", "attachment/0fe4d28b98fcdd503f5650560e06e025", answer)
     answer = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "2026-11-28T08:27:32Z", answer)
     return re.sub(r"signature=[^\"]+", "signature=...", answer)
@@ -248,6 +250,7 @@ ASK = f"curl {EXAMPLE}/api/v2.0/message/"
 WITH_KEY = "-F api_key_token=KEY"
 BEFORE = {
     "/message/list": f"{ASK}send {WITH_KEY} -F from=2 -F to=1 -F message=$'Thank you, <Anna>!\\nBen'",
+    "after=": f"{ASK}send {WITH_KEY} -F from=1 -F to=3 -F message=Hello",
 }
 """What has happened before a request of the page."""
 SHOWN = {
@@ -258,6 +261,7 @@ SHOWN = {
     '"list": false,\n    "offset": 1': f"{ASK}recent {WITH_KEY} -F guid=3",
     "Invalid Method": f"curl {EXAMPLE}/api/v2.0/message/read",
     "Invalid API version": f"curl {EXAMPLE}/api/v3.0/message/send",
+    "answer of the last 30 days": f"{ASK}updates {WITH_KEY} -F guid=1 -F after=x",
     "has no message with the `id`": f"{ASK}delete {WITH_KEY} -F id=99 -F guid=1",
     '"message": "Not found"': f"curl {EXAMPLE}/messages/attachment/99/a.pdf",
 }

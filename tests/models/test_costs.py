@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
-from ossn_messaging.models import APIKey, Conversation, Message
+from ossn_messaging.models import APIKey, Conversation, Message, UpdateFeed
 from tests.models.test_messages import send
 from tests.support.api import API, upload
 
@@ -25,6 +25,7 @@ COSTS = {
     "v1.0/message_list": KEY + SIDE + PAGE,
     "v2.0/message/list, offset": KEY + SIDE + PAGE,
     "v2.0/message/list, before": KEY + SIDE + 1 + PAGE,
+    "v2.0/message/list, after": KEY + SIDE + 1 + PAGE,
     "v2.0/message/list, markallread": KEY + SIDE + PAGE + BEGIN + HOLD + MARK,
     "v2.0/message/new": KEY + SIDE + PAGE,
     "v2.0/message/new, markallread": KEY + SIDE + PAGE + BEGIN + HOLD + MARK,
@@ -64,7 +65,8 @@ def test_reading_costs_the_same_however_much_there_is(api: API, fill: Fill, name
     if "new" not in path:
         users = {"guid": api.sender.pk, "to": api.recipient.pk}
     for times in (8, 16):
-        options = {"offset": 2, "before": fill(times)[-1].pk, "markallread": 1}
+        sent = fill(times)
+        options = {"offset": 2, "before": sent[-1].pk, "after": sent[0].pk, "markallread": 1}
         asked = queries(api, path, **users, **({option: options[option]} if option else {}))
         assert len(asked) == COSTS[name], "\n".join(asked)
         assert not any("OFFSET" in sql for sql in asked)
@@ -96,7 +98,7 @@ def test_the_others_come_with_their_conversations(
             assert side.other_user != sender
 
 
-@pytest.mark.parametrize(("whose", "cost"), [("me", 11), ("all", 10)])
+@pytest.mark.parametrize(("whose", "cost"), [("me", 13), ("all", 12)])
 def test_deleting_costs_the_same_however_much_there_is(api: API, fill: Fill, whose: str, cost: int) -> None:
     api.ok()
     for times in (4, 8):
@@ -108,6 +110,14 @@ def test_deleting_costs_the_same_however_much_there_is(api: API, fill: Fill, who
 
 PLANS: dict[str, tuple[Callable[[Conversation], object], set[str]]] = {
     "a page": (lambda side: side.page(2), {"ossn_message_sent", "ossn_message_received"}),
+    "a page after a message": (
+        lambda side: Message.objects.page_from(side.user_id, side.other_user_id, 2, size=10),
+        {"ossn_message_sent", "ossn_message_received"},
+    ),
+    "updates": (
+        lambda side: UpdateFeed.objects.state(side.user_id),
+        {"ossn_conversation_new", "ossn_conversation_read"},
+    ),
     "unread messages": (lambda side: side.unread_messages(), {"ossn_message_received"}),
     "recent conversations": (
         lambda side: Conversation.objects.recent(side.user),
@@ -121,6 +131,7 @@ PLANS: dict[str, tuple[Callable[[Conversation], object], set[str]]] = {
 def test_a_page_is_one_range_of_an_index(fill: Fill, sender: User, recipient: User, name: str) -> None:
     """What makes it cost the same whatever the size of the table: no other row is looked at, and none is sorted."""
     read, indexes = PLANS[name]
+    UpdateFeed.objects.create(user=sender)
     fill(20)
     side = Conversation.objects.select_related("user").get(user=sender, other_user=recipient)
     with CaptureQueriesContext(connection) as context:

@@ -1,16 +1,18 @@
 """Many clients at once in the same conversations: ``python -m tests.robustness.concurrency [--long]``.
 
 They send to one recipient, and both ways between two users; they read, mark as viewed, and delete. None of it fails,
-ids, positions and times grow in one order, and what is kept of each conversation is what a full count says.
+ids, positions and times grow in one order, and what is kept of each conversation is what a full count says. Clients
+that do nothing but poll are told of each message once, and know in the end what the server knows.
 """
 
 import json
 import random
 import sys
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from tests.live import gunicorn, prepared
@@ -92,16 +94,98 @@ class Busy(Client):
         self.done += 1
 
 
+class Phone(Client):
+    """A client that knows the messages of a user from polls alone."""
+
+    def __init__(self, site: Site, ledger: Ledger, user: int) -> None:
+        super().__init__(site, ledger)
+        self.user = user
+        self.messages: dict[int, dict[str, Any]] = {}
+        self.told: Counter[int] = Counter()
+        self.polls = 0
+        self.after = str((self.poll() or {}).get("after", ""))
+
+    def poll(self, **parameters: str) -> dict[str, Any] | None:
+        """Return the payload of an answer."""
+        self.polls += 1
+        answer = self.ask(self.request(f"{V2}/updates", guid=self.user, **parameters))
+        if answer is None or complaint(answer) or json.loads(answer.body)["code"] != "100":
+            self.ledger.wrong.append(f"updates of {self.user} after {self.after}: {answer}")
+            return None
+        payload: dict[str, Any] = json.loads(answer.body)["payload"]
+        return payload
+
+    def run(self, stop: Event) -> None:
+        """Poll until nothing more happens."""
+        while not self.ledger.wrong:
+            is_over = stop.is_set()
+            payload = self.poll(after=self.after)
+            if payload is None:
+                return
+            self.note(payload)
+            if is_over and not payload["more"]:
+                break
+        self.close()
+
+    def note(self, payload: dict[str, Any]) -> None:
+        self.after = payload["after"]
+        for message in payload["list"] or []:
+            self.messages[message["id"]] = message
+            self.told[message["id"]] += 1
+        for read in payload["read"] or []:
+            for message in self.messages.values():
+                if message["message_to"] == read["guid"] and message["id"] <= read["id"]:
+                    message["viewed"] = "1"
+        for deletion in payload["deleted"] or []:
+            if deletion["for"] == "me":
+                self.messages.pop(deletion["id"], None)
+            elif deletion["id"] in self.messages:
+                self.messages[deletion["id"]]["message"] = ""
+
+    def fail_if_wrong(self) -> None:
+        from ossn_messaging.api.serializers import formatted
+        from ossn_messaging.models import Conversation, Message
+
+        known = {
+            message["id"]: (message["message"], message["viewed"] if message["message_from"] == self.user else "")
+            for message in self.messages.values()
+        }
+        read_up_to = dict(Conversation.objects.filter(other_user=self.user).values_list("user", "last_read_sequence"))
+        sent = Message.objects.filter(sender=self.user, deleted_by_sender=False)
+        received = Message.objects.filter(recipient=self.user, deleted_by_recipient=False)
+        kept = {message.pk: (formatted(message.text), "") for message in received}
+        for message in sent:
+            viewed = "1" if message.sequence <= read_up_to[message.recipient_id] else "0"
+            kept[message.pk] = (formatted(message.text), viewed)
+        if known != kept:
+            wrong = sorted(number for number in known.keys() | kept.keys() if known.get(number) != kept.get(number))
+            numbers = [(number, known.get(number), kept.get(number)) for number in wrong[:5]]
+            self.ledger.wrong.append(f"user {self.user} does not know what the server knows: {len(wrong)} {numbers}")
+        if twice := [number for number, times in self.told.items() if times > 1]:
+            self.ledger.wrong.append(f"user {self.user} was told twice of {twice}")
+
+
 def attack(database: str, actions: int, seed: int, folder: Path) -> None:
     ledger, deletions = Ledger(), deque[dict[str, Any]]()
     with (
         prepared(folder, url_of(database)),
         gunicorn(folder, workers=4, threads=8, port=free_port()) as server,
         ThreadPoolExecutor(CLIENTS) as pool,
+        ThreadPoolExecutor() as phone_pool,
     ):
         site = Site.made(server.port, CLIENTS + 3)
+        phones = [Phone(site, ledger, user) for user in site.users[:3] for _ in range(2)]
+        stop = Event()
+        polling = [phone_pool.submit(phone.run, stop) for phone in phones]
         clients = [Busy(site, ledger, random.Random(f"{seed} {number}"), deletions) for number in range(CLIENTS)]
-        list(pool.map(lambda number: clients[number].do(number, actions), range(CLIENTS)))
+        try:
+            list(pool.map(lambda number: clients[number].do(number, actions), range(CLIENTS)))
+        finally:
+            stop.set()
+        for poll in polling:
+            poll.result()
+        for phone in phones:
+            phone.fail_if_wrong()
         ledger.fail_if_wrong()
         if ledger.refused or ledger.broken:
             ledger.wrong.append(f"{ledger.refused} messages were refused, {ledger.broken} answers never came")
@@ -109,7 +193,10 @@ def attack(database: str, actions: int, seed: int, folder: Path) -> None:
         if account.orphans:
             ledger.wrong.append(f"{account.orphans} files were left behind")
         ledger.fail_if_wrong()
-    tell(f"{database}, {CLIENTS} clients, seed {seed}: {account}; {sum(c.done for c in clients)} views and deletions")
+    done, polls = sum(client.done for client in clients), sum(phone.polls for phone in phones)
+    told = sum(phone.told.total() for phone in phones)
+    work = f"{done} views and deletions; {told} messages told by {polls} polls"
+    tell(f"{database}, {CLIENTS} clients, seed {seed}: {account}; {work}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ from ossn_messaging import exceptions as errors
 from ossn_messaging.api import avatars, signing, views
 from ossn_messaging.api.endpoints import EnvelopeView
 from ossn_messaging.api.openapi.parameters import (
+    AFTER,
     BEFORE,
+    CURSOR,
     MARK_READ,
     PAGE,
     Parameter,
@@ -21,6 +23,7 @@ from ossn_messaging.api.openapi.parameters import (
 from ossn_messaging.api.openapi.schemas import number, one_of, text
 from ossn_messaging.attachments.rules import Reason
 from ossn_messaging.exceptions import MessagingError
+from ossn_messaging.models.updates import bad_cursor
 
 ErrorFactory = Callable[[], MessagingError]
 """An error class, or a function that creates an error if its class requires arguments."""
@@ -132,7 +135,7 @@ DESCRIPTIONS: dict[type[EnvelopeView], Description] = {
     views.MessageList: Description(
         "listMessages",
         _("List a page of a conversation. The first page is the newest. Each page begins with its oldest message"),
-        lambda: (READER, user("to", _("the other user"), 2), PAGE, BEFORE, MARK_READ),
+        lambda: (READER, user("to", _("the other user"), 2), PAGE, BEFORE, AFTER, MARK_READ),
         READ,
         "List",
     ),
@@ -156,6 +159,13 @@ DESCRIPTIONS: dict[type[EnvelopeView], Description] = {
         lambda: (READER,),
         READ,
         "Unread",
+    ),
+    views.MessageUpdates: Description(
+        "listUpdates",
+        _("List what happened to the messages of a user since the last answer"),
+        lambda: (READER, CURSOR),
+        (*READ, lambda: bad_cursor("0")),
+        "Updates",
     ),
     views.MessageDelete: Description(
         "deleteMessage",

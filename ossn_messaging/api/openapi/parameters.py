@@ -72,6 +72,12 @@ PAGE = Parameter("offset", POSITIVE, _("the number of the page, from 1"), requir
 BEFORE = Parameter(
     "before", POSITIVE, _("the id of a message: returns older messages, instead of a page"), required=False
 )
+AFTER = Parameter(
+    "after", POSITIVE, _("the id of a message: returns newer messages, instead of a page"), required=False
+)
+CURSOR = Parameter(
+    "after", {"type": "string"}, _("`after` of the last answer; without it, only `after` is returned"), required=False
+)
 MARK_READ = flag("markallread", _("1 marks the unread messages of this conversation as read"))
 
 

@@ -131,6 +131,7 @@ PAYLOADS = (
     "Recent",
     "RecentV1",
     "Unread",
+    "Updates",
     "True",
     "Success",
     "Blocklist",
@@ -183,6 +184,7 @@ def schemas() -> dict[str, Schema]:
         "Answered": one_of("integer", 0, 1, description=_("1 if the user has deleted a later reply to this message")),
         "Deleted": one_of("string", "", "1", description=_("1 if this user has deleted the message")),
         "DeletedForBoth": one_of("string", "1", description=_("1 if the message is deleted for both users")),
+        "DeletedFor": one_of("string", "all", "me", "attachment"),
         "FileType": one_of("string", "file", "image"),
         "SuccessCode": one_of("string", "100"),
         "FailureCode": one_of("string", "101", "103", "106", "200", "201"),
@@ -203,6 +205,23 @@ def schemas() -> dict[str, Schema]:
         "NewV1": new(ref("User"), "NewItemV1"),
         "Recent": recent("RecentItem", number(1)),
         "RecentV1": recent("RecentItemV1", {"oneOf": [number(1), ref("False")]}),
+        "ReadUpTo": an_object({"guid": number(2), "id": number(4)}),
+        "Deletion": an_object(
+            {
+                "guid": number(2, description=_("the other user")),
+                "id": {"oneOf": [number(4), ref("False")], "description": _("`false`: all messages with this user")},
+                "for": ref("DeletedFor"),
+            }
+        ),
+        "Updates": an_object(
+            {
+                "list": _list("Item", conf.PAGE_SIZE),
+                "read": _list("ReadUpTo", conf.PAGE_SIZE),
+                "deleted": _list("Deletion", conf.PAGE_SIZE),
+                "after": text("1-1-7-0-1714841244", description=_("to pass to the next request")),
+                "more": {"type": "boolean", "example": False, "description": _("whether to ask again at once")},
+            }
+        ),
         "Unread": an_object({"count": number(3), "conversations": number(2)}),
         "Success": an_object({"success": ref("True")}),
         "Blocklist": an_object({"list": _list(recipient, MAX_BLOCKED_USERS)}),
