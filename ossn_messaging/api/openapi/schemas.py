@@ -215,9 +215,9 @@ def schemas() -> dict[str, Schema]:
         ),
         "Updates": an_object(
             {
-                "list": _list("Item", conf.PAGE_SIZE),
-                "read": _list("ReadUpTo", conf.PAGE_SIZE),
-                "deleted": _list("Deletion", conf.PAGE_SIZE),
+                "list": _list(ref("Item"), conf.PAGE_SIZE),
+                "read": _list(ref("ReadUpTo"), conf.PAGE_SIZE),
+                "deleted": _list(ref("Deletion"), conf.PAGE_SIZE),
                 "after": text("1-1-7-0-1714841244", description=_("to pass to the next request")),
                 "more": {"type": "boolean", "example": False, "description": _("whether to ask again at once")},
             }
