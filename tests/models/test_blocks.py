@@ -226,10 +226,11 @@ def test_many_block_and_unblock_at_once(sender: User, recipient: User) -> None:
     assert Block.objects.count() == 2
 
 
-@pytest.mark.parametrize("verb", [Block.objects.block, Block.objects.unblock])
+@pytest.mark.parametrize("name", ["block", "unblock"])
 def test_the_victim_of_a_deadlock_tries_again(
-    sender: User, recipient: User, monkeypatch: pytest.MonkeyPatch, verb: Callable[[User, User], None]
+    sender: User, recipient: User, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    verb = getattr(Block.objects, name)
     left = [MAX_ATTEMPTS - 1]
     queryset = type(Block.objects.all())
 
@@ -242,12 +243,12 @@ def test_the_victim_of_a_deadlock_tries_again(
 
         return run
 
-    for name in ("bulk_create", "delete"):
-        monkeypatch.setattr(queryset, name, fail_first(getattr(queryset, name)))
-    if verb == Block.objects.unblock:
+    for method in ("bulk_create", "delete"):
+        monkeypatch.setattr(queryset, method, fail_first(getattr(queryset, method)))
+    if name == "unblock":
         Block.objects.create(user=sender, blocked_user=recipient)
     verb(sender, recipient)
-    assert blocked_by(sender) == ([recipient] if verb == Block.objects.block else [])
+    assert blocked_by(sender) == ([recipient] if name == "block" else [])
     left[0] = MAX_ATTEMPTS
     with pytest.raises(OperationalError):
         verb(sender, recipient)
