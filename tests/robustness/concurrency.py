@@ -116,16 +116,21 @@ class Phone(Client):
         return payload
 
     def run(self, stop: Event) -> None:
-        """Poll until nothing more happens."""
-        while not self.ledger.wrong:
-            is_over = stop.is_set()
-            payload = self.poll(after=self.after)
-            if payload is None:
-                return
-            self.note(payload)
-            if is_over and not payload["more"]:
-                break
+        """Poll until the others have stopped."""
+        while not stop.is_set() and self.go_on():
+            pass
+
+    def catch_up(self) -> None:
+        """Poll until nothing is new, alone: a poll skips what another one has locked at that moment."""
+        while (payload := self.go_on()) and payload["more"]:
+            pass
         self.close()
+
+    def go_on(self) -> dict[str, Any] | None:
+        payload = self.poll(after=self.after)
+        if payload:
+            self.note(payload)
+        return payload
 
     def note(self, payload: dict[str, Any]) -> None:
         self.after = payload["after"]
@@ -185,6 +190,7 @@ def attack(database: str, actions: int, seed: int, folder: Path) -> None:
         for poll in polling:
             poll.result()
         for phone in phones:
+            phone.catch_up()
             phone.fail_if_wrong()
         ledger.fail_if_wrong()
         if ledger.refused or ledger.broken:
