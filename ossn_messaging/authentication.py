@@ -1,4 +1,4 @@
-"""DRF authentication by API key, for the views of this app and of the site."""
+"""DRF authentication by API key, for the views of this app and of the site, and by a member's session."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.views.decorators.debug import sensitive_variables
+from rest_framework import authentication
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
-from ossn_messaging.exceptions import InvalidKey
+from ossn_messaging.exceptions import CSRFFailed, InvalidKey
 from ossn_messaging.redaction import MAX_SECRET_LENGTH, register_secret, use_redacting_reporter
 from ossn_messaging.throttling import FailedAuthThrottle
 
@@ -110,3 +111,17 @@ class BodylessAPIKeyAuthentication(APIKeyAuthentication):
     def get_body(self, request: Request) -> Mapping[str, Any]:
         """Return no parameters: the content of a GET or HEAD has no meaning (RFC 9110, section 9.3.1)."""
         return {}
+
+
+class SessionAuthentication(authentication.SessionAuthentication):
+    """Authenticates by the session of an active member, for ``SESSION_API``. A POST needs a CSRF token.
+
+    It sets ``request.auth`` to ``None`` and ``request.user`` to the user.
+    """
+
+    def enforce_csrf(self, request: Request) -> None:
+        """Raise ``CSRFFailed`` if a POST has no valid CSRF token or comes from another origin."""
+        try:
+            super().enforce_csrf(request)
+        except PermissionDenied as error:
+            raise CSRFFailed from error

@@ -9,6 +9,8 @@ from typing import Any
 from django.apps import AppConfig, apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
@@ -40,6 +42,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
         *_check_routers(),
         *_check_usernames(),
         *_check_urls(),
+        *_check_sessions(),
     ]
 
 
@@ -309,6 +312,30 @@ def _check_urls() -> list[CheckMessage]:
             )
         ]
     return []
+
+
+def _check_sessions() -> list[CheckMessage]:
+    """Return an error for each middleware that ``SESSION_API`` needs and the site lacks."""
+    given: object = configured()
+    if not (isinstance(given, dict) and given.get("SESSION_API") is True):
+        return []
+    installed = [_import_or_none(path) for path in settings.MIDDLEWARE]
+    return [
+        _error(
+            "E017",
+            f"OSSN_MESSAGING['SESSION_API'] is True, and {needed.__name__} is not in MIDDLEWARE.",
+            f'Add "{needed.__module__}.{needed.__name__}" to MIDDLEWARE, or remove the setting.',
+        )
+        for needed in (SessionMiddleware, AuthenticationMiddleware)
+        if not any(isinstance(found, type) and issubclass(found, needed) for found in installed)
+    ]
+
+
+def _import_or_none(path: str) -> object:
+    try:
+        return import_string(path)
+    except ImportError:
+        return None  # Django reports this when it loads the middleware
 
 
 def _error(number: str, message: str, hint: str) -> Error:

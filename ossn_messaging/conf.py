@@ -13,7 +13,7 @@ from ossn_messaging.attachments import file_types
 T = TypeVar("T")
 
 THROTTLED = ("key", "sender", "failed_auth")
-"""The scopes of ``THROTTLE_RATES``: requests of each API key, requests of each sender, wrong keys of each address."""
+"""The scopes of ``THROTTLE_RATES``: of each API key or member, of each sender, wrong keys of each address."""
 RATE = re.compile(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)")
 MIN_INSPECTION_MEMORY = 256 * 1024 * 1024
 """In bytes. With less memory, an inspection process could not load its libraries."""
@@ -124,6 +124,7 @@ class Settings:
     HTTP_STATUS = Setting("ossn", lambda value: value in ("ossn", "rest"), "'ossn' or 'rest'")
     MESSAGE_FORMAT = Setting("html", lambda value: value in ("html", "text"), "'html' or 'text'")
     ALLOW_GET = Setting(True, _is_bool, "True or False")
+    SESSION_API = Setting(False, _is_bool, "True or False")
     PAGE_SIZE = Setting(10, _is_positive, "a whole number of messages above 0")
     MAX_MESSAGE_LENGTH = Setting(100_000, _is_positive, "a whole number of characters above 0")
     ATTACHMENT_EXTENSIONS = Setting[Collection[str]](

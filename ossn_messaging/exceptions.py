@@ -162,6 +162,19 @@ class UserNotPermitted(Failed):
     detail = _("the API key may not act as this user")
 
 
+class SessionUserMismatch(UserNotPermitted):
+    """The request is made by a member's session, and names another user as the acting user."""
+
+    detail = _("a session may act only as its own user")
+
+
+class CSRFFailed(Failed):
+    """The request is made by a member's session, and its CSRF token or its origin is wrong. ``__cause__`` says more."""
+
+    ossn_status = rest_status = 403
+    detail = _("the CSRF token is missing or wrong, or the request comes from another origin")
+
+
 class IdempotencyConflict(Failed):
     """The idempotency key was used for a different message, or for a message that its sender has deleted since.
 

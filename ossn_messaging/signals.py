@@ -10,7 +10,8 @@ message_sent = Signal()
 """A message was sent.
 
 Arguments: ``sender``, the class ``Message``; ``message``, the new ``Message``, with its sender, recipient and
-attachment loaded; ``api_key``, the ``APIKey`` that sent it, or ``None`` if the site's own code sent it.
+attachment loaded; ``api_key``, the ``APIKey`` that sent it, or ``None`` if a member by a session or the site's own
+code sent it.
 """
 
 message_read = Signal()

@@ -124,16 +124,20 @@ class RateThrottle(SimpleRateThrottle):
 
 
 class KeyThrottle(RateThrottle):
-    """Limits the requests with each API key."""
+    """Limits the requests with each API key, and the requests of each member by a session."""
 
     scope = "key"
 
     def get_cache_key(self, request: Request, view: Any) -> str:
-        return self.key_for(request.auth.pk)
+        api_key: Any = request.auth
+        return self.key_for(api_key.pk if api_key else f"user_{request.user.pk}")
 
 
 class SenderThrottle(RateThrottle):
-    """Limits the requests for each user, with all keys together. A key that may not act as the user does not count."""
+    """Limits the requests for each user, with all keys and sessions together.
+
+    A key that may not act as the user does not count.
+    """
 
     scope = "sender"
 
@@ -142,8 +146,10 @@ class SenderThrottle(RateThrottle):
 
         If the request has no user, or the API key may not act as the user, return ``None``: nothing is counted.
         """
-        user_id = parse_id(view.parameter(view.user_parameter))
         api_key: Any = request.auth
+        if api_key is None:
+            return self.key_for(request.user.pk)
+        user_id = parse_id(view.parameter(view.user_parameter))
         return self.key_for(user_id) if user_id and api_key.may_act_as(user_id) else None
 
 

@@ -48,7 +48,7 @@ urlpatterns = [
     *endpoint("api/v1.0/message_list", views.MessageList, "message-list-v1", version=1),
     *endpoint("api/v1.0/message_new", views.MessageNew, "message-new-v1", version=1),
     *endpoint("api/v1.0/message_recent", views.MessageRecent, "message-recent-v1", version=1),
-    *endpoint("api/v1.0/message_delete", views.MessageDelete, "message-delete-v1"),
+    *endpoint("api/v1.0/message_delete", views.MessageDelete, "message-delete-v1", version=1),
     re_path(r"^api/v[12]\.0/message[_/]", views.UnknownEndpoint.as_view()),
     re_path(r"^api/v\d[^/]*/message[_/]", views.UnknownEndpoint.as_view(error=InvalidVersion)),
     path("messages/attachment/<str:guid>/<ossn_any:name>", views.AttachmentFile.as_view(), name="attachment"),

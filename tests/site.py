@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.backends import AllowAllUsersModelBackend
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -65,6 +66,10 @@ def only_named_s_is_online(user: Any) -> bool:
 def no_drafts(file: Any) -> None:
     if b"DRAFT" in file.read():
         raise ValidationError("%(name)s is a draft", params={"name": file.name})
+
+
+class OwnSessions(SessionMiddleware):
+    """The sessions of a site that changes how they are kept."""
 
 
 NOT_CALLABLE = "text"

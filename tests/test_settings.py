@@ -66,6 +66,7 @@ WRONG: dict[str, list[Any]] = {
     "HTTP_STATUS": ["REST", None],
     "MESSAGE_FORMAT": ["markdown", None],
     "ALLOW_GET": [0, None],
+    "SESSION_API": [1, "yes", None],
     "PAGE_SIZE": [0, "10", None],
     "MAX_MESSAGE_LENGTH": [0, -1, "10", 1.5, True, None],
     "ATTACHMENT_EXTENSIONS": ["pdf", ["exe"], [1], [["pdf"]], None],
@@ -251,6 +252,29 @@ def test_a_system_without_inspection_processes(settings: Settings, monkeypatch: 
     assert ids() == ["ossn_messaging.E011"]
     settings.OSSN_MESSAGING = {"INSPECTION_PROCESSES": 0}
     assert ids() == ["ossn_messaging.W003"]
+
+
+SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
+AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+
+
+@pytest.mark.parametrize(
+    ("middleware", "missing"),
+    [
+        ([SESSIONS, AUTHENTICATION], []),
+        (["tests.site.OwnSessions", "tests.site.reads_post", AUTHENTICATION], []),
+        ([AUTHENTICATION], ["SessionMiddleware"]),
+        ([SESSIONS, "tests.nothing.here"], ["AuthenticationMiddleware"]),
+        ([], ["SessionMiddleware", "AuthenticationMiddleware"]),
+    ],
+)
+def test_a_session_api_without_sessions(settings: Settings, middleware: list[str], missing: list[str]) -> None:
+    settings.MIDDLEWARE = middleware
+    assert check_settings() == []
+    settings.OSSN_MESSAGING = {"SESSION_API": True}
+    errors = check_settings()
+    assert [error.id for error in errors] == ["ossn_messaging.E017"] * len(missing)
+    assert all(f" {name} is not in MIDDLEWARE" in error.msg for name, error in zip(missing, errors, strict=True))
 
 
 def test_the_urls_are_nowhere(settings: Settings) -> None:

@@ -19,11 +19,17 @@ from rest_framework.views import APIView
 
 from ossn_messaging.api.envelope import EnvelopeRenderer, NoNegotiation, failure
 from ossn_messaging.api.parsers import FormParser, JSONParser, MultiPartParser, query_of, take_chunked
-from ossn_messaging.authentication import APIKeyAuthentication
+from ossn_messaging.authentication import APIKeyAuthentication, SessionAuthentication
 from ossn_messaging.conf import conf
-from ossn_messaging.exceptions import InvalidParameter, MalformedRequest, MessagingDisabled
+from ossn_messaging.exceptions import (
+    CSRFFailed,
+    InvalidParameter,
+    MalformedRequest,
+    MessagingDisabled,
+    SessionUserMismatch,
+)
 from ossn_messaging.models import APIKey
-from ossn_messaging.models.users import get_reader, parse_id
+from ossn_messaging.models.users import get_reader, is_blank, parse_id
 from ossn_messaging.throttling import KeyThrottle, RateThrottle, SenderThrottle
 
 CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii"}
@@ -83,9 +89,10 @@ class EnvelopeView(APIView):
         return Response()
 
     def perform_authentication(self, request: Request) -> None:
-        """Authenticate by the API key. The user of Django's request stays the user of the site's session.
+        """Authenticate the request. The user of Django's request stays the user of the site's session.
 
-        DRF would replace it with a user without a row, which the site's middleware might save.
+        For a request with an API key, DRF would replace it with a user without a row, which the site's middleware might
+        save.
         """
         attributes = vars(request._request)
         of_session = {"user": attributes["user"]} if "user" in attributes else {}
@@ -100,9 +107,11 @@ class EnvelopeView(APIView):
 
 
 class Endpoint(EnvelopeView):
-    """Base of the API's views: it reads the parameters and makes the checks that come first in all of them."""
+    """Base of the API's views: it reads the parameters and makes the checks that come first in all of them.
 
-    authentication_classes = (APIKeyAuthentication,)
+    The acting user is named by ``user_parameter``. A request by a session gets it from the session.
+    """
+
     permission_classes = (IsAuthenticated,)
     throttle_classes: Sequence[type[RateThrottle]] = (KeyThrottle, SenderThrottle)
     http_method_names = ["post", "get", "options"]
@@ -110,6 +119,8 @@ class Endpoint(EnvelopeView):
     """The parameter with the id of the user for whom the request is made."""
     scope = "read"
     """The scope of the API key that ``find_users()`` requires."""
+    version = 2
+    """The version of the API."""
 
     params: MultiValueDict[str, Any]
     """The parameters of the query, followed by those of the body: texts and files."""
@@ -136,6 +147,41 @@ class Endpoint(EnvelopeView):
     def allowed_methods(self) -> list[str]:
         return [method for method in super().allowed_methods if method != "GET" or conf.ALLOW_GET]
 
+    @property
+    def allows_sessions(self) -> bool:
+        """Whether a member's session is enough, without an API key."""
+        return conf.SESSION_API and self.version == 2
+
+    @property
+    def changes_data(self) -> bool:
+        """Whether the request changes something, so that a member may make it by POST only."""
+        return self.scope != "read"
+
+    @property
+    def api_key(self) -> APIKey | None:
+        """The API key of the request, or ``None`` if it is made by a member's session."""
+        return cast("APIKey | None", self.request.auth)
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        """Return the authentication by API key, and that by session if sessions are allowed.
+
+        The first that finds credentials decides, so a wrong API key is refused whatever the session is.
+        """
+        by_session = [SessionAuthentication()] if self.allows_sessions else []
+        return [APIKeyAuthentication(), *by_session]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Make the checks, and raise ``MalformedRequest`` if a check failed for what an unreadable body may contain.
+
+        That is the API key or the CSRF token.
+        """
+        try:
+            super().initial(request, *args, **kwargs)
+        except (drf.NotAuthenticated, CSRFFailed):
+            if self.unreadable:
+                raise self.unreadable from None
+            raise
+
     def perform_authentication(self, request: Request) -> None:
         self.params = MultiValueDict()
         try:
@@ -148,20 +194,21 @@ class Endpoint(EnvelopeView):
         super().perform_authentication(request)
 
     def check_permissions(self, request: Request) -> None:
-        """Raise ``NotAuthenticated`` if the API key is missing, and ``MessagingDisabled`` if messaging is off.
+        """Raise ``NotAuthenticated`` without an API key or session, and ``MessagingDisabled`` if messaging is off.
 
-        If the body is unreadable, the key may be in it, so ``MalformedRequest`` is raised in place of
-        ``NotAuthenticated``. Otherwise ``check_throttles()`` refuses an unreadable body, after these checks and the
-        limits (docs/reference/api.md, "Codes").
+        Raises ``MethodNotAllowed`` if a session would change something by GET.
         """
-        if self.unreadable and request.auth is None:
-            raise self.unreadable
         super().check_permissions(request)
+        if self.api_key is None and self.changes_data and request.method != "POST":
+            self.headers["Allow"] = "POST, OPTIONS"
+            raise drf.MethodNotAllowed(str(request.method))
         if not conf.ENABLED:
             raise MessagingDisabled
 
     def check_throttles(self, request: Request) -> None:
         """Raise ``Throttled`` if a limit is reached, and then ``MalformedRequest`` if the body could not be read.
+
+        After that, raise ``SessionUserMismatch`` if a session names another user as the acting user.
 
         The limits are checked in their order. A request that one limit refuses is not counted by the next.
         """
@@ -169,6 +216,15 @@ class Endpoint(EnvelopeView):
             throttle().check(request, self)
         if self.unreadable:
             raise self.unreadable
+        if self.api_key is None:
+            self.act_as(cast(AbstractBaseUser, request.user))
+
+    def act_as(self, member: AbstractBaseUser) -> None:
+        """Make ``member`` the acting user. Raises ``SessionUserMismatch`` if the parameter names another user."""
+        named = self.parameter(self.user_parameter)
+        if not is_blank(named) and parse_id(named) != member.pk:
+            raise SessionUserMismatch
+        self.params[self.user_parameter] = str(member.pk)
 
     def parameter(self, name: str) -> str:
         """Return the last text of the parameter ``name``, or an empty text. The body counts before the query."""
@@ -189,10 +245,14 @@ class Endpoint(EnvelopeView):
         have ``scope``, and ``UserNotPermitted`` if the key may not act as the first user.
         """
         users = get_reader(self.parameter(self.user_parameter), *map(self.parameter, others))
-        cast(APIKey, self.request.auth).require(self.scope, users[0].pk)
+        if self.api_key:
+            self.api_key.require(self.scope, users[0].pk)
         return users
 
     def may_read_for(self, user_id: int) -> bool:
-        """Return whether the key has ``scope`` and may act as the user with this id, even if there is no such user."""
-        api_key = cast(APIKey, self.request.auth)
-        return self.scope in api_key.scopes and api_key.may_act_as(user_id)
+        """Return whether the key has ``scope`` and may act as the user with this id, even if there is no such user.
+
+        A session may, because ``act_as()`` has made its member the acting user.
+        """
+        api_key = self.api_key
+        return api_key is None or (self.scope in api_key.scopes and api_key.may_act_as(user_id))

@@ -5,7 +5,7 @@ from urllib.parse import quote, unquote, urlsplit
 from django.core.exceptions import DisallowedHost
 from django.core.signing import BadSignature, TimestampSigner
 from django.http import HttpRequest
-from django.urls import get_script_prefix, reverse
+from django.urls import get_script_prefix
 from django.utils.encoding import iri_to_uri
 
 from ossn_messaging.conf import conf
@@ -49,7 +49,7 @@ def attachment_url(request: HttpRequest, attachment: Attachment, user_id: int) -
 
     It is signed unless ``ATTACHMENT_URL_MAX_AGE`` is ``None``.
     """
-    url = build_absolute_uri(request, reverse("ossn_messaging:attachment", args=[attachment.pk, attachment.name]))
+    url = build_absolute_uri(request, attachment.get_absolute_url())
     return url if conf.ATTACHMENT_URL_MAX_AGE is None else f"{url}?{SIGNATURE}={sign(attachment, user_id)}"
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.files.base import File
@@ -45,7 +45,7 @@ from ossn_messaging.exceptions import (
     ReadFailed,
     UserNotFound,
 )
-from ossn_messaging.models import APIKey, Attachment, Block, Conversation, Message, Update
+from ossn_messaging.models import Attachment, Block, Conversation, Message, Update
 from ossn_messaging.models.blocks import MAX_BLOCKED_USERS
 from ossn_messaging.models.messages import clean_text
 from ossn_messaging.models.users import (
@@ -67,6 +67,7 @@ class MessageSend(Endpoint):
 
     failed = "Message send failed"
     user_parameter = "from"
+    scope = "send"
 
     def post(self, request: Request) -> Response:
         text = clean_text(self.parameter("message"))
@@ -78,7 +79,7 @@ class MessageSend(Endpoint):
             recipient=recipient,
             text=text,
             upload=self.get_upload(request),
-            api_key=cast(APIKey, request.auth),
+            api_key=self.api_key,
             idempotency_key=self.get_idempotency_key(request),
             is_blocked=is_blocked,
         )
@@ -124,6 +125,8 @@ class MessageSend(Endpoint):
 class MessageAdd(MessageSend):
     """The endpoint ``message_add`` of version 1.0, which sends a message. Its payload has fewer keys than in 2.0."""
 
+    version = 1
+
     def get_payload(self, request: Request, message: Message, users: dict[int, Any]) -> dict[str, Any]:
         return added_object(message, users)
 
@@ -132,7 +135,6 @@ class ReadEndpoint(Endpoint):
     """Base of the endpoints that read messages. In version 1.0, messages have user objects; in 2.0, user ids."""
 
     failed = "Message list failed"
-    version = 2
     avatar_sizes: Sequence[str] = ()
 
     @property
@@ -150,6 +152,10 @@ class ReadEndpoint(Endpoint):
     def marks_read(self) -> bool:
         """Whether ``markallread`` is the number 1."""
         return bool(NUMBER_1.fullmatch(self.parameter("markallread").strip()))
+
+    @property
+    def changes_data(self) -> bool:
+        return self.marks_read
 
     def find_conversation(self, other: str) -> Conversation:
         """Return the reader's ``Conversation`` with the user of the parameter ``other``.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from django.db import DatabaseError, models
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from ossn_messaging.attachments.file_types import BY_CONTENT_TYPE, FileType
@@ -105,6 +106,10 @@ class Attachment(models.Model):
 
     def __str__(self) -> str:
         return _("attachment %(id)s") % {"id": self.pk}
+
+    def get_absolute_url(self) -> str:
+        """Return the URL of the file without a signature. It opens for users for whom ``is_open_to()`` is true."""
+        return reverse("ossn_messaging:attachment", args=[self.pk, self.name])
 
     @property
     def file_type(self) -> FileType:

@@ -203,7 +203,7 @@ class Message(models.Model):
         related_name="messages",
         verbose_name=_("API key"),
     )
-    """The key that sent the message, ``None`` if the site's own code sent it."""
+    """The key that sent the message, or ``None`` if a member by a session or the site's own code sent it."""
     created_at = models.DateTimeField(_("sent at"), default=timezone.now, editable=False)
     sequence = models.PositiveBigIntegerField(_("sequence number"), editable=False)
     """The number of the message in its conversation, from 1.

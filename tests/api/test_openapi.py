@@ -85,6 +85,36 @@ def test_it_follows_the_settings(settings: Settings) -> None:
     assert body["attachment"] == {"type": "string", "format": "binary", "description": "one file: jpg, pdf"}
 
 
+@every_setting
+def test_it_tells_what_a_session_may(settings: Settings, http_status: str) -> None:
+    settings.OSSN_MESSAGING = {"SESSION_API": True, "HTTP_STATUS": http_status}
+    schema = generated()
+    validate_schema(schema)  # type: ignore[no-untyped-call]
+    schemes = schema["components"]["securitySchemes"]
+    assert schemes["ossnSession"] == {"type": "apiKey", "in": "cookie", "name": "sessionid"}
+    assert schemes["ossnCSRFToken"] == {"type": "apiKey", "in": "header", "name": "X-Csrftoken"}
+    keys: list[dict[str, list[str]]] = [{"ossnKeyInHeader": []}, {"ossnKeyInQuery": []}]
+    by_id = operations(schema)
+    assert by_id["sendMessage"]["security"] == [*keys, {"ossnSession": [], "ossnCSRFToken": []}]
+    assert by_id["sendMessageByGet"]["security"] == keys
+    assert by_id["listMessagesByGet"]["security"] == [*keys, {"ossnSession": []}]
+    assert by_id["listMessagesV1"]["security"] == keys
+    for operation, required in (("listNewMessages", ["from"]), ("listNewMessagesV1", ["to", "from"])):
+        content = by_id[operation]["requestBody"]["content"]["application/json"]
+        assert content["schema"]["required"] == required
+        assert list(content["example"]) == required
+    told = {
+        name: json.dumps(schema["components"]["responses"][found["$ref"].rpartition("/")[2]])
+        for name in ("sendMessage", "sendMessageV1")
+        for status, found in by_id[name]["responses"].items()
+        if status == "403"
+    }
+    assert "CSRFFailed" in told["sendMessage"]
+    assert "CSRFFailed" not in told.get("sendMessageV1", "")
+    settings.OSSN_MESSAGING = {}
+    assert "ossnSession" not in json.dumps(generated())
+
+
 @pytest.mark.parametrize("message_format", ["html", "text"])
 def test_it_tells_html_from_plain_text(api: API, settings: Settings, message_format: str) -> None:
     settings.OSSN_MESSAGING = {"MESSAGE_FORMAT": message_format}

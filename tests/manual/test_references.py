@@ -14,6 +14,7 @@ from tests.support.readme import pages
 PUBLIC = {
     "ossn_messaging.models": ["Message", "Attachment", "Conversation", "APIKey", "Block", "Update"],
     "ossn_messaging.authentication": ["APIKeyAuthentication"],
+    "ossn_messaging.context_processors": ["unread"],
     "ossn_messaging.storage": ["LocalAttachmentStorage", "S3AttachmentStorage"],
     "ossn_messaging.signals": ["message_sent"],
     "ossn_messaging.exceptions": ["MessagingError"],

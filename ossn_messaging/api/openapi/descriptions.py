@@ -54,7 +54,7 @@ class Description:
         return [create() for create in self.errors]
 
     def payload_of(self, view: EnvelopeView) -> str:
-        return f"{self.payload}V1" if getattr(view, "version", 2) == 1 else self.payload
+        return f"{self.payload}V1" if isinstance(view, views.ReadEndpoint) and view.version == 1 else self.payload
 
 
 EVERYWHERE: tuple[ErrorFactory, ...] = (

@@ -1,5 +1,6 @@
 """The operations of a schema: one for each method of each URL of the app."""
 
+from dataclasses import replace
 from typing import Any, cast
 
 from django.utils.translation import gettext as _
@@ -7,7 +8,7 @@ from django.utils.translation import pgettext
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ComponentRegistry, ResolvedComponent
 
-from ossn_messaging.api.endpoints import EnvelopeView
+from ossn_messaging.api.endpoints import Endpoint, EnvelopeView
 from ossn_messaging.api.openapi.descriptions import DESCRIPTIONS, JSON, MULTIPART, Description
 from ossn_messaging.api.openapi.parameters import KEY, Parameter
 from ossn_messaging.api.openapi.responses import URL_TOO_LONG, responses
@@ -21,7 +22,7 @@ class OperationSchema(AutoSchema):
     def get_operation(
         self, path: str, path_regex: str, path_prefix: str, method: str, registry: ComponentRegistry
     ) -> dict[str, Any]:
-        self.registry = registry
+        self.registry, self.method = registry, method
         view = cast(EnvelopeView, self.view)
         for name, schema in schemas().items():
             self.component(ResolvedComponent.SCHEMA, name, schema)
@@ -30,7 +31,7 @@ class OperationSchema(AutoSchema):
             "operationId": _operation_id(path, method, description),
             "summary": description.summary,
             "tags": [_tag(path, description)],
-            **_request(method, description),
+            **_request(method, description, _parameters(view, description)),
             "responses": {
                 status: self.component(ResolvedComponent.RESPONSE, name, response)
                 for status, name, response in responses(view, description)
@@ -73,9 +74,14 @@ def _tag(path: str, description: Description) -> str:
     return _("Messages, version 1.0") if _is_version_1(path) else pgettext("of users", "Messages")
 
 
-def _request(method: str, description: Description) -> dict[str, Any]:
+def _parameters(view: EnvelopeView, description: Description) -> list[Parameter]:
+    """Return the parameters of an operation. If sessions are allowed, the acting user may be left out."""
+    implied = view.user_parameter if isinstance(view, Endpoint) and view.allows_sessions else None
+    return [replace(one, required=False) if one.name == implied else one for one in description.parameters()]
+
+
+def _request(method: str, description: Description, parameters: list[Parameter]) -> dict[str, Any]:
     """Return the parameters and body of a request. For POST, the query parameters are described in the body."""
-    parameters = description.parameters()
     query = [parameter for parameter in parameters if parameter.location == "query"]
     others = [parameter for parameter in parameters if parameter.location in ("path", "header")]
     if method == "GET":
@@ -93,11 +99,13 @@ def _request(method: str, description: Description) -> dict[str, Any]:
 
 def _body(content_type: str, parameters: list[Parameter]) -> dict[str, Any]:
     """Return the content of a request body. In JSON, its example has only the required parameters."""
-    schema = {
+    schema: Schema = {
         "type": "object",
         "properties": {one.name: one.schema | {"description": one.description} for one in parameters},
-        "required": [one.name for one in parameters if one.required],
     }
+    required = [one.name for one in parameters if one.required]
+    if required:  # OpenAPI 3.0 allows no empty list
+        schema["required"] = required
     if content_type != JSON:
         return {"schema": schema}
     return {"schema": schema, "example": {one.name: example(one.schema, {}) for one in parameters if one.required}}

@@ -7,13 +7,13 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from ossn_messaging.api.endpoints import EnvelopeView
+from ossn_messaging.api.endpoints import Endpoint, EnvelopeView
 from ossn_messaging.api.openapi.descriptions import Description
 from ossn_messaging.api.openapi.schemas import Schema, example, ref, schemas
 from ossn_messaging.api.views import Avatar, MessageSend
 from ossn_messaging.attachments import file_types
 from ossn_messaging.authentication import APIKeyAuthentication
-from ossn_messaging.exceptions import MessagingError
+from ossn_messaging.exceptions import CSRFFailed, MessagingError, SessionUserMismatch
 
 Response = dict[str, Any]
 JSON = "application/json"
@@ -30,7 +30,9 @@ def responses(view: EnvelopeView, description: Description) -> Iterator[tuple[st
     """
     found = _successes(view, description)
     by_status: dict[int, list[MessagingError]] = {}
-    for error in description.created_errors():
+    by_session = isinstance(view, Endpoint) and view.allows_sessions
+    of_sessions = [CSRFFailed(), SessionUserMismatch()] if by_session else []
+    for error in [*description.created_errors(), *of_sessions]:
         status = error.rest_status if view.is_rest else error.ossn_status
         by_status.setdefault(status, []).append(error)
     for status, errors in by_status.items():
@@ -38,7 +40,8 @@ def responses(view: EnvelopeView, description: Description) -> Iterator[tuple[st
         found[status] = _either(found[status], failure) if status in found else failure
     succeeded = description.payload_of(view) or type(view).__name__
     for status, response in sorted(found.items()):
-        yield str(status), f"{succeeded if status < 400 else view.failed.title().replace(' ', '')}{status}", response
+        name = f"{succeeded if status < 400 else view.failed.title().replace(' ', '')}{status}"
+        yield str(status), f"{name}BySession" if by_session else name, response
 
 
 def _successes(view: EnvelopeView, description: Description) -> dict[int, Response]:
