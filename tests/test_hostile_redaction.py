@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any
 from urllib.parse import urlsplit
 
+import django
 import pytest
 from django.core.handlers.wsgi import WSGIRequest
 from django.test import Client, RequestFactory
@@ -133,9 +134,9 @@ def test_a_path_does_not_hide_itself_from_djangos_log(
     path, query, key = ATTEMPTS[name]
     request = client.get(f"{path}{query}", headers={"Authorization": f"Api-Key {key}"}).wsgi_request
     escaped = request.path.encode("unicode_escape").decode()
-    # Django 5.2 escapes a path from its first fixes on.
-    assert caplog.messages in ([f"Not Found: {escaped}"], [f"Not Found: {request.path}"])
-    assert caplog.records[0].args == ("Not Found", escaped)
+    shown = request.path if django.VERSION == (5, 2, 0, "final", 0) else escaped  # 5.2 escapes it since its fixes
+    assert caplog.messages == [f"Not Found: {shown}"]
+    assert caplog.records[0].args == ("Not Found", shown)
 
 
 def test_a_path_does_not_hide_itself_from_a_report(rf: RequestFactory) -> None:

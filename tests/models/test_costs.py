@@ -141,7 +141,9 @@ def test_a_page_is_one_range_of_an_index(fill: Fill, sender: User, recipient: Us
             # Of so small a table, the planner would rather read and sort all.
             for way in ("seqscan", "bitmapscan", "sort"):
                 cursor.execute(f"SET LOCAL enable_{way} = off")
-        cursor.execute(f"{connection.ops.explain_query_prefix()} {context[0]['sql']}")
+        # For the same reason, MariaDB sometimes merges two indexes of the admin.
+        setting = "SET STATEMENT optimizer_switch='index_merge=off' FOR " if connection.vendor == "mysql" else ""
+        cursor.execute(f"{setting}{connection.ops.explain_query_prefix()} {context[0]['sql']}")
         steps = [" ".join(map(str, row)) for row in cursor]
     plan = "\n".join(steps)
     assert {index for index in indexes if index in plan} == indexes, plan
