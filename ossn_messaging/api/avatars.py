@@ -11,7 +11,7 @@ from django.urls import URLResolver, get_resolver, get_script_prefix, get_urlcon
 from django.utils.translation import get_language
 from PIL import Image, ImageDraw
 
-from ossn_messaging.api.display import avatar_name
+from ossn_messaging.api.display import has_username
 from ossn_messaging.api.signing import site_root
 from ossn_messaging.conf import conf
 
@@ -27,14 +27,17 @@ def avatar_hash(username: str, size: str) -> str:
     return hashlib.md5(f"{username}{size}".encode(), usedforsecurity=False).hexdigest()
 
 
-def avatar_url(request: HttpRequest, user: AbstractBaseUser, size: str) -> str:
-    """Return the URL of a user's avatar: the result of the site's ``USER_AVATAR``, or the URL of the default avatar."""
+def avatar_url(request: HttpRequest, user: AbstractBaseUser, username: str, size: str) -> str:
+    """Return the URL of a user's avatar: the result of the site's ``USER_AVATAR``, or the URL of the default avatar.
+
+    The URL of the default avatar contains ``username``, or the id if the user model has no usernames.
+    """
     own = conf.USER_AVATAR and conf.USER_AVATAR(user, size, request)
     if own:
         return urljoin(site_root(request), str(own))
-    username = avatar_name(user)
+    name = username if has_username(user) else str(user.pk)
     path = _avatar_path(get_resolver(get_urlconf()), get_script_prefix(), get_language())
-    path = path.replace(DIGEST, avatar_hash(username, size)).replace(SIZE, size).replace(USERNAME, quote(username))
+    path = path.replace(DIGEST, avatar_hash(name, size)).replace(SIZE, size).replace(USERNAME, quote(name))
     return site_root(request) + path
 
 

@@ -23,11 +23,6 @@ def display_names(user: AbstractBaseUser) -> tuple[str, str]:
     return str(username), str(full_name or username)
 
 
-def avatar_name(user: AbstractBaseUser) -> str:
-    """Return the user's name in the URL of an avatar: the username, or the id if the user model has no usernames."""
-    return display_names(user)[0] if has_username(user) else str(user.pk)
-
-
 def _username(user: AbstractBaseUser) -> object:
     if _has_public_login(user):
         return user.get_username()

@@ -24,7 +24,7 @@ def user_object(request: HttpRequest, user: AbstractBaseUser, *sizes: str) -> di
         "guid": user.pk,
         "fullname": full_name,
         "username": username,
-        "icon": {size: avatar_url(request, user, size) for size in ("small", *sizes)},
+        "icon": {size: avatar_url(request, user, username, size) for size in ("small", *sizes)},
     }
 
 

@@ -454,7 +454,9 @@ def test_under_a_language(sender: User, settings: Settings) -> None:
     request = RequestFactory().get("/")
     for language in ("de", "fr"):
         with translation.override(language):
-            assert avatar_url(request, sender, "small").startswith(f"http://testserver/{language}/avatar/")
+            assert avatar_url(request, sender, sender.username, "small").startswith(
+                f"http://testserver/{language}/avatar/"
+            )
 
 
 def test_under_the_urls_that_a_middleware_chose(sender: User) -> None:
@@ -463,7 +465,7 @@ def test_under_the_urls_that_a_middleware_chose(sender: User) -> None:
     try:
         for urlconf, root in (("tests.urls_prefixed", "/community/"), (None, "/")) * 2:
             set_urlconf(urlconf)
-            assert avatar_url(request, sender, "small").startswith(f"http://testserver{root}avatar/")
+            assert avatar_url(request, sender, sender.username, "small").startswith(f"http://testserver{root}avatar/")
     finally:
         set_urlconf(None)
 

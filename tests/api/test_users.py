@@ -152,7 +152,9 @@ def test_the_names_that_a_site_shows(
 
 def test_the_sites_avatar_comes_before_the_default(sender: User, settings: Settings) -> None:
     settings.OSSN_MESSAGING = {"USER_AVATAR": "tests.site.own_icon"}
-    assert avatar_url(RequestFactory().get("/"), sender, "small").endswith(f"/icons/{sender.pk}-small.png")
+    assert avatar_url(RequestFactory().get("/"), sender, sender.username, "small").endswith(
+        f"/icons/{sender.pk}-small.png"
+    )
 
 
 # The user of the site's request
