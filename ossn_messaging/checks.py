@@ -134,8 +134,7 @@ def _check_path(name: str, path: str) -> list[CheckMessage]:
 
 
 def _check_inspection() -> list[CheckMessage]:
-    given: object = configured()
-    if isinstance(given, dict) and given.get("INSPECTION_PROCESSES") == 0:
+    if _given("INSPECTION_PROCESSES") == 0:
         return [
             CheckWarning(
                 "Attachments are inspected in the web worker, where a hostile file can take all memory and time.",
@@ -159,8 +158,7 @@ def _check_libraries() -> list[CheckMessage]:
 
     This does not import the libraries, because a web worker does not need them.
     """
-    given: object = configured()
-    extensions = given.get("ATTACHMENT_EXTENSIONS", ("pdf",)) if isinstance(given, dict) else ()
+    extensions = _given("ATTACHMENT_EXTENSIONS", ("pdf",))
     missing = [name for name in PDF_LIBRARIES if find_spec(name) is None]
     if not (missing and Settings.all()["ATTACHMENT_EXTENSIONS"].accepts(extensions) and "pdf" in extensions):
         return []
@@ -180,9 +178,7 @@ def _check_storage() -> list[CheckMessage]:
         folder = Path(storage.base_location).resolve() if isinstance(storage, LocalAttachmentStorage) else None
     except (ImproperlyConfigured, InvalidStorageError, ImportError, TypeError) as error:
         return [_error("E005", f"There is no storage for attachments: {error}", hint)]
-    given: object = configured()
-    options = given if isinstance(given, dict) else {}
-    if options.get("X_ACCEL_REDIRECT") and folder is None:
+    if _given("X_ACCEL_REDIRECT") and folder is None:
         return [
             _error(
                 "E009",
@@ -191,7 +187,7 @@ def _check_storage() -> list[CheckMessage]:
             )
         ]
     is_s3 = hasattr(storage, "is_inside")
-    if options.get("ATTACHMENT_PREFIX") and folder is None and not is_s3:
+    if _given("ATTACHMENT_PREFIX") and folder is None and not is_s3:
         return [
             _error(
                 "E016",
@@ -286,10 +282,7 @@ def _place(alias: str) -> tuple[object, ...]:
 
 def _check_usernames() -> list[CheckMessage]:
     """Return a warning if users have no usernames and the site does not say how to show them."""
-    given: object = configured()
-    if getattr(get_user_model(), "username", None) is not None or (
-        isinstance(given, dict) and given.get("USER_DISPLAY")
-    ):
+    if getattr(get_user_model(), "username", None) is not None or _given("USER_DISPLAY"):
         return []
     return [
         CheckWarning(
@@ -316,8 +309,7 @@ def _check_urls() -> list[CheckMessage]:
 
 def _check_sessions() -> list[CheckMessage]:
     """Return an error for each middleware that ``SESSION_API`` needs and the site lacks."""
-    given: object = configured()
-    if not (isinstance(given, dict) and given.get("SESSION_API") is True):
+    if _given("SESSION_API") is not True:
         return []
     installed = [_import_or_none(path) for path in settings.MIDDLEWARE]
     return [
@@ -336,6 +328,12 @@ def _import_or_none(path: str) -> object:
         return import_string(path)
     except ImportError:
         return None  # Django reports this when it loads the middleware
+
+
+def _given(name: str, default: object = None) -> Any:
+    """Return the value of a key of ``OSSN_MESSAGING``, which may not be a dict: ``_check_dict()`` reports that."""
+    given: object = configured()
+    return given.get(name, default) if isinstance(given, dict) else None
 
 
 def _error(number: str, message: str, hint: str) -> Error:

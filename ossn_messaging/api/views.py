@@ -32,7 +32,6 @@ from ossn_messaging.api.serializers import (
 )
 from ossn_messaging.attachments.rules import Reason
 from ossn_messaging.authentication import BodylessAPIKeyAuthentication
-from ossn_messaging.conf import conf
 from ossn_messaging.exceptions import (
     AttachmentRefused,
     BadIdempotencyKey,
@@ -395,10 +394,7 @@ class UnknownEndpoint(EnvelopeView):
     schema = None
     http_method_names = ["get", "post", "options"]
     error: type[MessagingError] = InvalidMethod
-
-    @property
-    def is_rest(self) -> bool:
-        return conf.HTTP_STATUS == "rest"
+    is_rest = Endpoint.is_rest
 
     def post(self, request: Request, **kwargs: str) -> Response:
         raise self.error

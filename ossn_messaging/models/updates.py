@@ -149,9 +149,8 @@ class UpdateQuerySet(models.QuerySet["Update"]):
             self.bulk_create(found)
             if deleted:
                 self.bulk_update(deleted, ["number"])
-            rows = Conversation.objects.using(self.db)
-            rows.filter(pk__in=[row.pk for row in new]).update(first_unnumbered_sequence=None)
-            rows.filter(pk__in=[row.pk for row in read]).update(has_unnumbered_read=False)
+            conversations.filter(pk__in=[row.pk for row in new]).update(first_unnumbered_sequence=None)
+            conversations.filter(pk__in=[row.pk for row in read]).update(has_unnumbered_read=False)
             feed.save(using=self.db, update_fields=["last_number"])
             self.prune()
         return ROWS_PER_NUMBERING in (len(new), len(read), len(deleted))
