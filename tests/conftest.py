@@ -12,6 +12,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core import mail
 from django.test import AsyncRequestFactory, Client
+from playwright.sync_api import Browser
 from pytest_django import Settings
 
 from ossn_messaging.models import APIKey
@@ -22,6 +23,8 @@ pytest.register_assert_rewrite(*(f"tests.support.{name}" for name in ("api", "cl
 
 from tests.support import ROOT  # noqa: E402
 from tests.support.api import API, noted  # noqa: E402
+from tests.support.browser import Site, chromium, log_in, window  # noqa: E402
+from tests.support.client import App  # noqa: E402
 from tests.support.secrets import Secrets, shown_by, shown_by_mail  # noqa: E402
 from tests.support.servers import S3Server, s3_server  # noqa: E402
 from tests.support.storage import keep_attachments_in_s3  # noqa: E402
@@ -154,3 +157,30 @@ def received(transactional_db: None) -> Iterator[list[dict[str, Any]]]:
     """What ``message_sent`` was sent with."""
     with noted(message_sent) as calls:
         yield calls
+
+
+# In a browser. The module of the test says what ``site`` is.
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def login(browser: Browser, site: Site) -> Any:
+    """The cookies of the admin."""
+    with window(browser) as page:
+        log_in(page, site, "admin")
+        return page.context.storage_state()
+
+
+@pytest.fixture
+def david(site: Site) -> App:
+    return App(site.url, site.key, site.people["david"])
+
+
+@pytest.fixture
+def ben(site: Site) -> App:
+    return App(site.url, site.key, site.people["ben"])

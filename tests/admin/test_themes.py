@@ -8,18 +8,12 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.manual.test_browser import wait_for_picture
-from tests.support.browser import Site, chromium, live_site, log_in, window
+from tests.support.browser import Site, live_site, window
 from tests.support.client import App, texts
 
 pytestmark = pytest.mark.system
 
 WIDTHS = (390, 1280, 1920)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module", params=["django", "unfold", "jazzmin"])
@@ -29,28 +23,10 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield site
 
 
-@pytest.fixture(scope="module")
-def login(browser: Browser, site: Site) -> Any:
-    """The cookies of the admin."""
-    with window(browser) as page:
-        log_in(page, site, "admin")
-        return page.context.storage_state()
-
-
 @pytest.fixture
 def admin(browser: Browser, login: Any) -> Iterator[Page]:
     with window(browser, storage_state=login, viewport={"width": 1280, "height": 900}) as page:
         yield page
-
-
-@pytest.fixture
-def david(site: Site) -> App:
-    return App(site.url, site.key, site.people["david"])
-
-
-@pytest.fixture
-def ben(site: Site) -> App:
-    return App(site.url, site.key, site.people["ben"])
 
 
 def is_cut_off(target: Locator) -> bool:

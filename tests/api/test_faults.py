@@ -159,18 +159,18 @@ def test_a_disk_that_fails(
     assert "No space left on device" in caplog.text
 
 
-@pytest.mark.parametrize("inspection_processes", [0, 1])
+@pytest.fixture(params=[0, 1])
+def inspection_processes(request: pytest.FixtureRequest, settings: Settings) -> None:
+    """Inspect attachments in the worker, and in a process."""
+    settings.OSSN_MESSAGING = {"INSPECTION_PROCESSES": request.param}
+
+
+@pytest.mark.usefixtures("inspection_processes")
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
 def test_a_disk_that_fails_on_which_an_upload_waits(
-    api: API,
-    settings: Settings,
-    inspection_processes: int,
-    number: int,
-    attachments_folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    api: API, number: int, attachments_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is no fault of the file."""
-    settings.OSSN_MESSAGING = {"INSPECTION_PROCESSES": inspection_processes}
 
     def fail(*args: Any, **options: Any) -> NoReturn:
         raise OSError(number, os.strerror(number))
@@ -182,18 +182,12 @@ def test_a_disk_that_fails_on_which_an_upload_waits(
     assert nothing_is_stored(attachments_folder)
 
 
-@pytest.mark.parametrize("inspection_processes", [0, 1])
+@pytest.mark.usefixtures("inspection_processes")
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_disk_that_is_full_on_which_an_upload_waits(
-    api: API,
-    settings: Settings,
-    inspection_processes: int,
-    number: int,
-    attachments_folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    api: API, number: int, attachments_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The temporary file with this number can be opened, but not written."""
-    settings.OSSN_MESSAGING = {"INSPECTION_PROCESSES": inspection_processes}
     opened: list[Any] = []
     original = tempfile.TemporaryFile
 

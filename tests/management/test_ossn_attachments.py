@@ -18,6 +18,7 @@ from ossn_messaging.management.attachment_check import Audit
 from ossn_messaging.models import Attachment, Message
 from ossn_messaging.storage import attachment_storage
 from tests.support.api import API, upload
+from tests.support.commands import run_command
 from tests.support.files import PDF
 from tests.support.storage import everywhere, files_in, keep_attachments_in
 
@@ -27,14 +28,7 @@ HOUR = 60 * 60
 
 
 def check(*options: str) -> tuple[int, list[str]]:
-    """Return the exit status and the lines that were printed."""
-    printed = StringIO()
-    status = 0
-    try:
-        call_command("ossn_attachments", "check", *options, stdout=printed)
-    except CommandError as error:
-        status = error.returncode
-    return status, printed.getvalue().splitlines()
+    return run_command("ossn_attachments", "check", *options)
 
 
 def age(file: Path, seconds: float) -> None:

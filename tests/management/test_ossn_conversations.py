@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, transaction
 from django.db.models import F
 
 from ossn_messaging.models import Conversation, Message, repair
 from tests.support.api import API
+from tests.support.commands import run_command
 from tests.support.servers import wait_until
 
 FIELDS = ("sequence", "message_count", "unread_count", "last_read_sequence", "last_sequence", "last_message_at")
@@ -22,14 +22,7 @@ FIXED = (0, ["0 differences, 0 corrected"])
 
 
 def check(*options: str) -> tuple[int, list[str]]:
-    """Return the exit status and the lines that were printed."""
-    printed = StringIO()
-    status = 0
-    try:
-        call_command("ossn_conversations", "check", *options, stdout=printed)
-    except CommandError as error:
-        status = error.returncode
-    return status, printed.getvalue().splitlines()
+    return run_command("ossn_conversations", "check", *options)
 
 
 def rows() -> dict[tuple[int, int], tuple[Any, ...]]:

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from ossn_messaging.admin.conversation_view import SIZE
 from tests.support import ROOT
-from tests.support.browser import Site, chromium, live_site, log_in, send_from_swagger, window
+from tests.support.browser import Site, live_site, log_in, send_from_swagger, window
 from tests.support.client import App, bare, fetch, texts
 from tests.support.conversation import LONG
 from tests.support.files import PDF, SAMPLES
@@ -30,39 +30,15 @@ LARGEST = 200_000
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with live_site(tmp_path_factory.mktemp("demo")) as site:
         yield site
-
-
-@pytest.fixture(scope="module")
-def login(browser: Browser, site: Site) -> Any:
-    """The cookies of the demo's admin."""
-    with window(browser) as page:
-        log_in(page, site, "admin")
-        return page.context.storage_state()
 
 
 @pytest.fixture
 def admin(browser: Browser, login: Any) -> Iterator[Page]:
     with window(browser, storage_state=login) as page:
         yield page
-
-
-@pytest.fixture
-def david(site: Site) -> App:
-    return App(site.url, site.key, site.people["david"])
-
-
-@pytest.fixture
-def ben(site: Site) -> App:
-    return App(site.url, site.key, site.people["ben"])
 
 
 def open_message(page: Page, site: Site, message: dict[str, Any]) -> None:
