@@ -131,7 +131,7 @@ class SelfMessage(Failed):
 class NotAllowed(Failed):
     """The site's ``CAN_SEND`` does not allow this sender to write to this recipient, or one has blocked the other.
 
-    Both have the same text, so that it does not reveal who has blocked whom.
+    Both have the same text, so that it does not reveal a block.
     """
 
     rest_status = 403

@@ -37,7 +37,7 @@ def may_delete_users(request: HttpRequest) -> bool:
 
 
 def lines(*texts: str) -> SafeString:
-    """Return HTML with each text that is not empty on a line of its own."""
+    """Return HTML with each text that is not empty on a separate line."""
     return format_html_join("", "<div>{}</div>", ((text,) for text in texts if text))
 
 

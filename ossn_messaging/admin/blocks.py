@@ -46,7 +46,7 @@ class BlockAdmin(MessagingAdmin):
         return [f"{name}__{get_user_model().USERNAME_FIELD}__exact" for name in self.raw_id_fields]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Return whether the user may add a block and view the users whom the form lets them choose."""
+        """Return whether the user may add a block and view the users in the form."""
         return super().has_add_permission(request) and may_view(request, get_user_model())
 
     def has_change_permission(self, request: HttpRequest, obj: Block | None = None) -> bool:

@@ -1,4 +1,4 @@
-"""The URLs of avatars, and the default avatars of users for whom the site has none."""
+"""The URLs of avatars, and the default avatars of users without an avatar of the site."""
 
 import hashlib
 import io

@@ -377,7 +377,7 @@ class UserUnblock(BlockEndpoint):
 
 
 class UserBlocklist(BlockEndpoint):
-    """The endpoint ``user/blocklist``, which returns the users whom a user has blocked, the last one first."""
+    """The endpoint ``user/blocklist``, which returns the users that a user has blocked, newest block first."""
 
     failed = "User blocklist failed"
 

@@ -108,7 +108,7 @@ class Attachment(models.Model):
         return _("attachment %(id)s") % {"id": self.pk}
 
     def get_absolute_url(self) -> str:
-        """Return the URL of the file without a signature. It opens for users for whom ``is_open_to()`` is true."""
+        """Return the URL of the file without a signature. It opens for a user if ``is_open_to()`` is true."""
         return reverse("ossn_messaging:attachment", args=[self.pk, self.name])
 
     @property

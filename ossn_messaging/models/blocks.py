@@ -1,4 +1,4 @@
-"""Blocks: two users, one of whom has blocked the other, can't send messages to each other."""
+"""Blocks: if a user has blocked another user, neither can send a message to the other."""
 
 from collections.abc import Callable
 from functools import partial
@@ -79,7 +79,7 @@ class BlockManager(models.Manager.from_queryset(BlockQuerySet)):  # type: ignore
         run_despite_deadlocks(block.delete, block.db)
 
     def blocked_by(self, user: AbstractBaseUser) -> "models.QuerySet[AbstractBaseUser]":
-        """Return a queryset of the users whom ``user`` has blocked, the last one first."""
+        """Return a queryset of the users that ``user`` has blocked, newest block first."""
         users = get_user_model()._default_manager.using(self._current().db)
         return users.filter(ossn_blocked_by__user=user.pk).order_by("-ossn_blocked_by__pk")
 
