@@ -199,7 +199,7 @@ DESCRIPTIONS: dict[type[EnvelopeView], Description] = {
     ),
     views.UserBlocklist: Description(
         "listBlockedUsers",
-        _("List the users whom a user has blocked, the last one first"),
+        _("List the users that a user has blocked, newest block first"),
         lambda: (BLOCKER,),
         BLOCKLIST,
         "Blocklist",
